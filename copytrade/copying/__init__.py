@@ -1,0 +1,1 @@
+"""The decisions, all pure: sizes, caps, guards, plans. Facts go in, decisions come out."""

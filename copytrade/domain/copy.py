@@ -1,0 +1,62 @@
+"""A copy: one follower's answer to one signal. Approval is a type: a lane sends an `Approved` and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from copytrade.domain.account import AccountId
+from copytrade.domain.money import Price, Quantity
+from copytrade.domain.order import Effect, OrderKind, Side
+from copytrade.domain.reasons import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Approved:
+    """A copy that passed every check and has its size. `reason` says which rule gave the size."""
+
+    order_id: str
+    signal_id: str
+    account: AccountId
+    symbol: str
+    side: Side
+    effect: Effect
+    kind: OrderKind
+    quantity: Quantity
+    price: Price
+    limit_price: Price | None
+    reason: Reason
+    detail: str = ""
+    leg: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A copy that will not be placed, and why."""
+
+    order_id: str
+    signal_id: str
+    account: AccountId
+    symbol: str
+    side: Side
+    effect: Effect
+    reason: Reason
+    detail: str = ""
+    leg: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """A copy that cannot be sized yet: it waits for a fresh equity or for the fills of earlier orders."""
+
+    order_id: str
+    signal_id: str
+    account: AccountId
+    symbol: str
+    side: Side
+    effect: Effect
+    reason: Reason
+    detail: str = ""
+    leg: int = 0
+
+
+Decision = Approved | Skipped | Deferred

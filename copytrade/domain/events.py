@@ -1,0 +1,327 @@
+"""The union of things that happen. The ledger holds nothing else, and the live state changes in no other way.
+
+Each event turns into a JSON object and back without loss (decimals as text, times as ISO 8601 in UTC).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from copytrade.domain.account import AccountId
+from copytrade.domain.copy import Approved, Decision, Deferred, Skipped
+from copytrade.domain.money import Amount, Price, Quantity
+from copytrade.domain.order import Effect, OrderKind, Side
+from copytrade.domain.reasons import Reason
+from copytrade.domain.signal import Signal, SignalKind
+from copytrade.domain.venue import ExecutionStatus
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class MasterIntended:
+    """A master order is about to be placed; with it goes all that its signal will say."""
+
+    order_id: str
+    request_id: str
+    source: str
+    account: AccountId
+    symbol: str
+    side: Side
+    effect: Effect
+    kind: OrderKind
+    quantity: Quantity
+    price: Price
+    limit_price: Price | None
+    equity_before: Amount | None
+    cash_before: Amount | None
+    position_before: Quantity
+    exit_fraction: Decimal
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SignalEmitted:
+    """The master's act is a fact that followers will answer."""
+
+    signal: Signal
+
+
+@dataclass(frozen=True, slots=True)
+class CopiesPlanned:
+    """Every follower's answer to one signal, in one event: all of them are durable or none is."""
+
+    signal_id: str
+    copies: tuple[Decision, ...]
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CopyDecided:
+    """A deferred copy was sized or skipped, or an approved one was sized again before it was first sent."""
+
+    copy: Approved | Skipped
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OrderAccepted:
+    """The venue has the order. `found` says that a look-up told us, not the answer to the send."""
+
+    order_id: str
+    venue_order_id: str
+    sent_at: datetime | None
+    at: datetime
+    found: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRefused:
+    """The venue said no, for good."""
+
+    order_id: str
+    reason: Reason
+    detail: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OrderUnknown:
+    """Bytes left and no trustworthy answer came."""
+
+    order_id: str
+    detail: str
+    sent_at: datetime
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OrderProvedAbsent:
+    """The venue does not have the order and no longer can get it."""
+
+    order_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OrderStopped:
+    """The order will never be sent."""
+
+    order_id: str
+    reason: Reason
+    detail: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OrderHeld:
+    """An exit cannot be placed now and is kept for the operator."""
+
+    order_id: str
+    reason: Reason
+    detail: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OrderReleased:
+    """A held exit is to be placed after all, sized by what is held now."""
+
+    order_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OrderExecuted:
+    """How far the order has come at the venue: totals, so that hearing it twice changes nothing."""
+
+    order_id: str
+    status: ExecutionStatus
+    quantity: Quantity
+    cost: Amount
+    fee: Amount
+    fee_base: Quantity
+    at: datetime
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountParked:
+    """Nothing of this account can succeed until its fault is cleared."""
+
+    account: AccountId
+    reason: Reason
+    detail: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AccountCleared:
+    """The account works again."""
+
+    account: AccountId
+    at: datetime
+
+
+Event = (
+    MasterIntended
+    | SignalEmitted
+    | CopiesPlanned
+    | CopyDecided
+    | OrderAccepted
+    | OrderRefused
+    | OrderUnknown
+    | OrderProvedAbsent
+    | OrderStopped
+    | OrderHeld
+    | OrderReleased
+    | OrderExecuted
+    | AccountParked
+    | AccountCleared
+)
+
+_BY_NAME: dict[str, type[Any]] = {
+    cls.__name__: cls
+    for cls in (
+        MasterIntended,
+        SignalEmitted,
+        CopiesPlanned,
+        CopyDecided,
+        OrderAccepted,
+        OrderRefused,
+        OrderUnknown,
+        OrderProvedAbsent,
+        OrderStopped,
+        OrderHeld,
+        OrderReleased,
+        OrderExecuted,
+        AccountParked,
+        AccountCleared,
+    )
+}
+
+_ENUMS: dict[str, Any] = {
+    "side": Side,
+    "effect": Effect,
+    "reason": Reason,
+    "status": ExecutionStatus,
+}
+_QUANTITIES = frozenset({"quantity", "position_before", "fee_base"})
+_PRICES = frozenset({"price", "limit_price"})
+_AMOUNTS = frozenset({"equity_before", "cash_before", "cost", "fee"})
+_TIMES = frozenset({"at", "sent_at"})
+
+
+def event_name(event: Event) -> str:
+    return type(event).__name__
+
+
+def event_to_json(event: Event) -> Json:
+    """The event's fields as JSON values."""
+    if isinstance(event, CopiesPlanned):
+        return {
+            "signal_id": event.signal_id,
+            "copies": [_copy_to_json(copy) for copy in event.copies],
+            "at": event.at.isoformat(),
+        }
+    if isinstance(event, CopyDecided):
+        return {"copy": _copy_to_json(event.copy), "at": event.at.isoformat()}
+    if isinstance(event, SignalEmitted):
+        return {"signal": _fields_to_json(event.signal)}
+    return _fields_to_json(event)
+
+
+def event_from_json(name: str, body: Json) -> Event:
+    """The inverse of `event_to_json`. Raises `KeyError`, `ValueError` or `TypeError` on what is no event."""
+    cls = _BY_NAME[name]
+    if cls is CopiesPlanned:
+        return CopiesPlanned(
+            body["signal_id"],
+            tuple(_copy_from_json(copy) for copy in body["copies"]),
+            datetime.fromisoformat(body["at"]),
+        )
+    if cls is CopyDecided:
+        copy = _copy_from_json(body["copy"])
+        if isinstance(copy, Deferred):
+            raise ValueError("a decision cannot be to defer")
+        return CopyDecided(copy, datetime.fromisoformat(body["at"]))
+    if cls is SignalEmitted:
+        fields = _fields_from_json(body["signal"], kind=SignalKind)
+        return SignalEmitted(Signal(**fields))
+    event: Event = cls(**_fields_from_json(body, kind=OrderKind))
+    return event
+
+
+def _plain_value(value: Any) -> Any:
+    if value is None or type(value) in (str, int, bool):
+        return value
+    if isinstance(value, Quantity | Amount | Price):
+        return str(value.value)
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return str(value)  # Decimal and the string enums
+
+
+def _fields_to_json(record: Any) -> Json:
+    return {name: _plain_value(getattr(record, name)) for name in record.__slots__}
+
+
+def _fields_from_json(body: Json, kind: type[OrderKind] | type[SignalKind]) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    for name, value in body.items():
+        if value is None:
+            fields[name] = None
+        elif name in _QUANTITIES:
+            fields[name] = Quantity(Decimal(value))
+        elif name in _PRICES:
+            fields[name] = Price(Decimal(value))
+        elif name in _AMOUNTS:
+            fields[name] = Amount(Decimal(value))
+        elif name in _TIMES:
+            fields[name] = datetime.fromisoformat(value)
+        elif name in _ENUMS:
+            fields[name] = _ENUMS[name](value)
+        elif name == "kind":
+            fields[name] = kind(value)
+        elif name == "order_kind":
+            fields[name] = OrderKind(value)
+        elif name == "exit_fraction":
+            fields[name] = Decimal(value)
+        else:
+            fields[name] = value
+    return fields
+
+
+def _copy_to_json(copy: Decision) -> Json:
+    # Written out by hand: a signal for 10,000 followers is 10,000 of these between the plan and the wire.
+    if type(copy) is Approved:
+        limit = copy.limit_price
+        return {
+            "is": "approved",
+            "order_id": copy.order_id,
+            "signal_id": copy.signal_id,
+            "account": copy.account,
+            "symbol": copy.symbol,
+            "side": copy.side.value,
+            "effect": copy.effect.value,
+            "kind": copy.kind.value,
+            "quantity": str(copy.quantity.value),
+            "price": str(copy.price.value),
+            "limit_price": None if limit is None else str(limit.value),
+            "reason": copy.reason.value,
+            "detail": copy.detail,
+            "leg": copy.leg,
+        }
+    body = _fields_to_json(copy)
+    body["is"] = "skipped" if type(copy) is Skipped else "deferred"
+    return body
+
+
+def _copy_from_json(body: Json) -> Decision:
+    fields = _fields_from_json({k: v for k, v in body.items() if k != "is"}, kind=OrderKind)
+    cls: Any = {"approved": Approved, "skipped": Skipped, "deferred": Deferred}[body["is"]]
+    copy: Decision = cls(**fields)
+    return copy

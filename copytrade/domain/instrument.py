@@ -1,0 +1,59 @@
+"""An instrument: a market in one spelling everywhere, with its venue's spelling and rules."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+
+from copytrade.domain.money import Amount, Price, Quantity, ceil_to, floor_to
+from copytrade.domain.order import Side
+
+
+class MarketStatus(StrEnum):
+    """What a market takes now."""
+
+    ONLINE = "online"
+    LIMITED = "limited"  # some orders (limit only, post only): market orders are not among them
+    REDUCE_ONLY = "reduce_only"
+    CLOSED = "closed"  # cancels at most
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """One market at one venue.
+
+    `lot_step` and `tick` are in base units and quote units per base unit; `min_quantity` and `min_cost` are the
+    venue's smallest order by size and by value.
+    """
+
+    venue: str
+    symbol: str
+    base: str
+    quote: str
+    venue_symbol: str
+    lot_step: Decimal
+    tick: Decimal
+    min_quantity: Quantity
+    min_cost: Amount
+    status: MarketStatus = MarketStatus.ONLINE
+
+    def minimum_at(self, price: Price) -> Quantity:
+        """The smallest quantity the venue takes at this price, on the lot step."""
+        by_cost = self.min_cost.value / price.value
+        return Quantity(ceil_to(max(self.min_quantity.value, by_cost), self.lot_step))
+
+    def below_minimum(self, quantity: Quantity, price: Price) -> str | None:
+        """Says how the order falls short of the venue's minimum, or None when it does not."""
+        if quantity < self.min_quantity:
+            return f"{quantity} {self.base} is under the smallest quantity {self.min_quantity} {self.base}"
+        cost = quantity * price
+        if cost < self.min_cost:
+            return f"{quantity} {self.base} is worth {cost} {self.quote}, under the smallest cost {self.min_cost}"
+        return None
+
+    def worst_price(self, side: Side, price: Price, max_slippage: Decimal) -> Price:
+        """The limit that a fill may not pass, on the tick, rounded to the side that never exceeds `max_slippage`."""
+        if side is Side.BUY:
+            return Price(floor_to(price.value * (1 + max_slippage), self.tick))
+        return Price(ceil_to(price.value * (1 - max_slippage), self.tick))

@@ -1,0 +1,125 @@
+"""What the engine needs from the world, in its own words. Ledger and venues fit these without importing them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from copytrade.domain.account import AccountId
+from copytrade.domain.errors import LedgerError
+from copytrade.domain.events import Event
+from copytrade.domain.instrument import Instrument
+from copytrade.domain.state import OrderRecord, State
+from copytrade.domain.venue import Balances, Execution, KeyReport, OrderTicket, PlaceOutcome, Quote
+
+Gate = Callable[[], None]
+"""The last look. Called with the connection open and nothing left to do but write; raises `SendStopped` to stop."""
+
+Clock = Callable[[], datetime]
+"""The time now, aware and in UTC."""
+
+
+class Ledger(Protocol):
+    """The durable record, and the live state that is its fold."""
+
+    @property
+    def state(self) -> State: ...
+
+    @property
+    def failed(self) -> LedgerError | None:
+        """Set for good once a write failed: from then on nothing may be sent."""
+        ...
+
+    def append(self, events: Sequence[Event], *, hurry: bool = False) -> Awaitable[None]:
+        """Apply the events to the live state at once and make them durable in one transaction.
+
+        The result can be awaited: it returns when they are durable and raises `LedgerError` if they are not.
+        Without `hurry` the write may wait a few milliseconds for company. Events become durable in the order
+        in which they were appended. Raises `LedgerError` at once, with nothing applied, when `failed` is set.
+        """
+        ...
+
+    def find(self, order_id: str) -> OrderRecord | None:
+        """Any order, open or at its end."""
+        ...
+
+    def copies_of(self, signal_id: str) -> Sequence[OrderRecord]:
+        """All copies of one signal, open or at their end, in the order in which they were planned."""
+        ...
+
+    def observe(self, balances: Mapping[AccountId, Balances]) -> None:
+        """Keep the latest balances for whoever asks; they are observations, not history, and not replayed."""
+        ...
+
+
+class AccountClient(Protocol):
+    """One API key at one venue. Calls of one account are made one after the other by its lane and its readers."""
+
+    @property
+    def account(self) -> AccountId: ...
+
+    @property
+    def absence_wait_s(self) -> float:
+        """How long after the last possible send a look-up that finds nothing is a proof of absence."""
+        ...
+
+    async def place(self, ticket: OrderTicket, gate: Gate) -> PlaceOutcome:
+        """Send the order once. Never raises for what a venue or a network can do; `SendStopped` from the gate
+        and `NonceUnavailable` pass through, both before any byte left."""
+        ...
+
+    async def find(self, ticket: OrderTicket, since: datetime, known: Collection[str]) -> Execution | None:
+        """One full pass over open orders, closed orders and trades for `ticket.order_id`, from `since` on.
+
+        `known` are venue order ids that belong to other orders of ours. Raises `VenueError` when any part of the
+        pass failed: a pass with a hole in it proves nothing.
+        """
+        ...
+
+    async def execution(self, venue_order_id: str) -> Execution:
+        """How far the order has come. Raises `VenueError`."""
+        ...
+
+    async def cancel(self, venue_order_id: str) -> None:
+        """Cancel a resting order; one that is over already is no error. Raises `VenueError`."""
+        ...
+
+    async def balances(self) -> Balances:
+        """Equity, free cash and holdings now. Raises `VenueError`."""
+        ...
+
+    async def check_key(self) -> KeyReport:
+        """What the key may do. Raises `VenueError`, `CredentialsRejected` among them."""
+        ...
+
+    def wait_s(self, ticket: OrderTicket) -> float:
+        """How long the account's rate budget makes this order wait; 0 when it can leave now."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Venue(Protocol):
+    """The public side of one venue, shared by its accounts."""
+
+    @property
+    def name(self) -> str: ...
+
+    def instrument(self, spelling: str) -> Instrument | None:
+        """By any spelling the venue uses, or ours. None when the venue does not list it."""
+        ...
+
+    async def load_instruments(self) -> int:
+        """Read the venue's list of markets; returns how many. Raises `VenueError`."""
+        ...
+
+    async def quotes(self, instruments: Sequence[Instrument]) -> Mapping[str, Quote]:
+        """Best prices now, by our symbol. Raises `VenueError`."""
+        ...
+
+    async def warm(self, connections: int) -> int:
+        """See that so many connections are open and idle; returns how many are. Never raises."""
+        ...
+
+    async def close(self) -> None: ...
