@@ -63,7 +63,7 @@ class NonceStoreError(Exception):
     """
 
 
-class NonceStoreBusy(NonceStoreError):  # noqa: N818  (an ordinary answer to `acquire`, named for what it says)
+class NonceStoreBusy(NonceStoreError):
     """Another process owns the key. The operator stops that process, or gives this one a key of its own."""
 
 
@@ -182,7 +182,7 @@ class NonceStore:
             except BaseException:
                 self._leave()
                 raise
-            self._sign_lock()
+            self._sign_lock(os.getpid())
 
     def release(self) -> None:
         """Give the key up and close the descriptor that is kept between calls; harmless without a lease.
@@ -190,6 +190,8 @@ class NonceStore:
         Reserved numbers that were not used are wasted on purpose: the file never goes down.
         """
         with self._mutex:
+            if self._leased and self._lock_is_current():
+                self._sign_lock(None)
             self._leave()
 
     @contextlib.contextmanager
@@ -221,14 +223,13 @@ class NonceStore:
             try:
                 with self._explained(), self._open_file() as descriptor:
                     written = self._read(descriptor)
-                    # Numbers up to the ceiling are reserved for us; a higher one in the file was handed out
-                    # elsewhere.
+                    # Up to the ceiling numbers are ours; a higher one in the file was handed out elsewhere.
                     floor = written if written > self._ceiling else self._last
                     last, reserve = choose(floor)
                     if last > NONCE_MAX - RESERVE_AHEAD:
                         raise NonceStoreError(
-                            f"{self.account}: the nonces of this API key are used up ({last} ends the 64 bits). "
-                            "Make a new key at the venue and delete this one there"
+                            f"{self.account}: the nonces of this API key are used up ({last} ends the 64 "
+                            "bits). Make a new key at the venue and delete this one there"
                         )
                     ceiling = max(last + reserve, self._ceiling, written)
                     self._write(descriptor, ceiling, durable=durable)
@@ -255,9 +256,9 @@ class NonceStore:
             yield
         except OSError as error:
             raise NonceStoreError(
-                f"{error.filename or self.path}: {error.strerror or error}. No order of {self.account} leaves "
-                f"until the nonce file can be written: free disk space, or make {self.path.parent} writable "
-                "for the user that runs this program. Do not delete the file"
+                f"{error.filename or self.path}: {error.strerror or error}. No order of {self.account} "
+                "leaves until the nonce file can be written: free disk space, or make "
+                f"{self.path.parent} writable for the user that runs this program. Do not delete the file"
             ) from error
 
     @contextlib.contextmanager
@@ -304,23 +305,26 @@ class NonceStore:
             # since: whatever it wrote counts from here on, and the numbers reserved before do not.
             self._close_lock()
             self._ceiling = self._last
-            self._take_lock(0.0)
-            self._sign_lock()
+            try:
+                self._take_lock(0.0)
+            except NonceStoreError:
+                self._close_lock()  # open yet not ours: the next call must not take it for our lock
+                raise
+            self._sign_lock(os.getpid())
 
     def _take_lock(self, wait_s: float) -> None:
-        # Polls are counted instead of looking at a clock: a clock that is set back must not make the wait
-        # longer.
+        # Polls are counted instead of looking at a clock: one that is set back must not make the wait longer.
         polls_left = math.ceil(wait_s / POLL_S)
         for _ in range(polls_left + REPLACED_MAX):
             with self._explained():
-                if self._lock_fd is None or not self._lock_is_current():
-                    self._reopen_lock()
-                descriptor = self._lock_fd
-                assert descriptor is not None
-                if lock_descriptor(descriptor, blocking=False):
-                    if self._lock_is_current():
-                        return
-                    continue  # deleted between opening and locking: lock the file that others see
+                if self._lock_fd is None:
+                    self._lock_fd = _open(self.lock_path)
+                locked = lock_descriptor(self._lock_fd, blocking=False)
+                if not self._lock_is_current():
+                    self._close_lock()  # deleted since it was opened: what counts is the file others see
+                    continue
+            if locked:
+                return
             if polls_left == 0:
                 break
             polls_left -= 1
@@ -329,10 +333,6 @@ class NonceStore:
             f"{self.lock_path} is held{self._holder()}: another program uses the API key of {self.account}. "
             "Stop that one, or give this one an API key of its own. Do not delete the file"
         )
-
-    def _reopen_lock(self) -> None:
-        self._close_lock()
-        self._lock_fd = _open(self.lock_path)
 
     def _lock_is_current(self) -> bool:
         return self._lock_fd is not None and _is_current(self._lock_fd, self.lock_path)
@@ -351,11 +351,11 @@ class NonceStore:
         self._last = self._ceiling = max(self._last, self._ceiling)
         self._close_lock()
 
-    def _sign_lock(self) -> None:
-        """Leave our process id for the message to whoever is refused: a courtesy, so it may fail."""
+    def _sign_lock(self, process_id: int | None) -> None:
+        """Name the owner for the message to whoever is refused: a courtesy, so it may fail."""
         if self._lock_fd is not None:
             with contextlib.suppress(OSError):
-                os.pwrite(self._lock_fd, b"%-20d\n" % os.getpid(), 0)
+                os.pwrite(self._lock_fd, b"%-20s\n" % str(process_id or "").encode(), 0)
 
     def _holder(self) -> str:
         if self._lock_fd is not None:
@@ -405,6 +405,5 @@ def _forget_parents() -> None:
         store._forget_parent()
 
 
-# A forked child shares open files and therefore locks with its parent; without this, both would own every
-# key.
+# A forked child shares open files and therefore locks with its parent: both would own every key.
 os.register_at_fork(after_in_child=_forget_parents)
