@@ -24,6 +24,7 @@ class Reason(StrEnum):
     NOT_LISTED = "not_listed"
     NOT_ALLOWED = "not_allowed"
     NOT_TRADABLE_NOW = "not_tradable_now"
+    QUOTE_DIFFERS = "quote_differs"
     # Size and money
     BELOW_MINIMUM = "below_minimum"
     NOTHING_TO_CLOSE = "nothing_to_close"
@@ -88,6 +89,7 @@ _TEXTS: dict[Reason, str] = {
     Reason.NOT_LISTED: "the follower's venue does not list this instrument",
     Reason.NOT_ALLOWED: "the follower's own list excludes this instrument",
     Reason.NOT_TRADABLE_NOW: "the venue does not take such orders for this instrument now",
+    Reason.QUOTE_DIFFERS: "the instrument is not quoted in the currency that the account is measured in",
     Reason.BELOW_MINIMUM: "the size is under the venue's minimum",
     Reason.NOTHING_TO_CLOSE: "there is no copied position to close",
     Reason.NO_FREE_CASH: "there is no free cash",

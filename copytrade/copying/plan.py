@@ -1,0 +1,133 @@
+"""The plan: one signal and what is known of each follower go in, one answer for each follower comes out. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from decimal import Decimal
+
+from copytrade.copying.rules import CopyRules, FollowerBook
+from copytrade.copying.sizing import NotSized, size_entry, size_exit
+from copytrade.domain.account import Mode
+from copytrade.domain.copy import Approved, Decision, Deferred, Skipped
+from copytrade.domain.ids import copy_id
+from copytrade.domain.instrument import MarketStatus
+from copytrade.domain.money import Price
+from copytrade.domain.order import Effect, OrderKind, Side
+from copytrade.domain.reasons import Reason
+from copytrade.domain.signal import Signal
+
+_ENTRY_STOPPED_BY_MODE = {
+    Mode.CLOSE_ONLY: Reason.MODE_CLOSE_ONLY,
+    Mode.PAUSED: Reason.MODE_PAUSED,
+    Mode.DISARMED: Reason.MODE_DISARMED,
+}
+
+
+def plan(signal: Signal, books: Iterable[FollowerBook], rules: CopyRules, now: datetime) -> tuple[Decision, ...]:
+    """Answer a signal for every follower: approved with a size, skipped with a reason, or deferred."""
+    return tuple(decide(signal, book, rules, now) for book in books)
+
+
+def decide(
+    signal: Signal, book: FollowerBook, rules: CopyRules, now: datetime, *, order_id: str = "", leg: int = 0
+) -> Decision:
+    """Answer a signal for one follower.
+
+    A deferred copy is decided again, under its own `order_id`, when what it waited for is known.
+    """
+    copy = _Copy(signal, book, order_id or copy_id(signal.signal_id, book.terms.account, leg), leg)
+    if signal.effect is Effect.ENTRY:
+        return _decide_entry(copy, rules, now)
+    return _decide_exit(copy)
+
+
+def price_moved(side: Side, master_price: Price, price: Price, max_slippage: Decimal) -> bool:
+    """Whether the price is worse for the follower than the master's by more than `max_slippage`."""
+    if side is Side.BUY:
+        return price.value > master_price.value * (1 + max_slippage)
+    return price.value < master_price.value * (1 - max_slippage)
+
+
+def entry_expired(signal: Signal, rules: CopyRules, now: datetime) -> bool:
+    """Whether an entry that answers this signal comes too late."""
+    return (now - signal.at).total_seconds() > rules.entry_ttl_s
+
+
+class _Copy:
+    """A copy in the making: what its three possible ends have in common."""
+
+    __slots__ = ("book", "leg", "order_id", "signal")
+
+    def __init__(self, signal: Signal, book: FollowerBook, order_id: str, leg: int) -> None:
+        self.signal, self.book, self.order_id, self.leg = signal, book, order_id, leg
+
+    def skipped(self, reason: Reason, detail: str = "") -> Skipped:
+        s = self.signal
+        return Skipped(
+            self.order_id, s.signal_id, self.book.terms.account, s.symbol, s.side, s.effect, reason, detail, self.leg
+        )
+
+    def deferred(self, reason: Reason, detail: str = "") -> Deferred:
+        s = self.signal
+        return Deferred(
+            self.order_id, s.signal_id, self.book.terms.account, s.symbol, s.side, s.effect, reason, detail, self.leg
+        )
+
+
+def _decide_entry(copy: _Copy, rules: CopyRules, now: datetime) -> Decision:
+    signal, book, terms = copy.signal, copy.book, copy.book.terms
+    if not terms.enabled:
+        return copy.skipped(Reason.DISABLED)
+    if terms.mode is not Mode.ACTIVE:
+        return copy.skipped(_ENTRY_STOPPED_BY_MODE[terms.mode])
+    if book.unreachable is not None:
+        return copy.skipped(*book.unreachable)
+    instrument = book.instrument
+    if instrument is None:
+        return copy.skipped(Reason.NOT_LISTED, signal.symbol)
+    if signal.symbol in terms.blocked or (terms.allowed is not None and signal.symbol not in terms.allowed):
+        return copy.skipped(Reason.NOT_ALLOWED, signal.symbol)
+    if instrument.quote != book.currency:
+        return copy.skipped(Reason.QUOTE_DIFFERS, f"{signal.symbol} against {book.currency}")
+    if instrument.status is not MarketStatus.ONLINE:
+        return copy.skipped(Reason.NOT_TRADABLE_NOW, f"{signal.symbol} is {instrument.status}")
+    if entry_expired(signal, rules, now):
+        return copy.skipped(Reason.ENTRY_EXPIRED, f"the signal is from {signal.at:%H:%M:%S} UTC")
+    if book.equity is None or book.cash is None or book.equity_at is None:
+        return copy.deferred(Reason.WAITS_FOR_EQUITY, "never read yet")
+    age_s = (now - book.equity_at).total_seconds()
+    if age_s > rules.equity_max_age_s:
+        return copy.deferred(Reason.WAITS_FOR_EQUITY, f"last read {age_s:.0f} s ago")
+    sized = size_entry(signal, book, rules)
+    if isinstance(sized, NotSized):
+        return copy.skipped(sized.reason, sized.detail)
+    limit = None
+    if rules.entry_kind is OrderKind.IOC_LIMIT:
+        limit = instrument.worst_price(signal.side, signal.price, rules.max_slippage)
+    return Approved(
+        copy.order_id, signal.signal_id, terms.account, signal.symbol, signal.side, signal.effect, rules.entry_kind,
+        sized.quantity, signal.price, limit, sized.reason, sized.detail, copy.leg,
+    )  # fmt: skip
+
+
+def _decide_exit(copy: _Copy) -> Decision:
+    """No mode, age, price or cap is looked at here: the one question is what is held.
+
+    A follower that is disarmed or cannot be reached gets its exit all the same: its lane holds it, visibly, until
+    it can be placed.
+    """
+    signal, book = copy.signal, copy.book
+    if book.unsettled:
+        return copy.deferred(Reason.WAITS_FOR_FILLS)
+    if book.position.value <= 0:
+        return copy.skipped(Reason.NOTHING_TO_CLOSE)
+    if book.instrument is None:
+        return copy.deferred(Reason.NOT_LISTED, f"{signal.symbol} is held but no longer listed")
+    sized = size_exit(signal.exit_fraction, book.position, signal, book.instrument)
+    if isinstance(sized, NotSized):
+        return copy.skipped(sized.reason, sized.detail)
+    return Approved(
+        copy.order_id, signal.signal_id, book.terms.account, signal.symbol, signal.side, signal.effect,
+        OrderKind.MARKET, sized.quantity, signal.price, None, sized.reason, sized.detail, copy.leg,
+    )  # fmt: skip

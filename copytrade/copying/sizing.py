@@ -1,0 +1,138 @@
+"""How large an entry is: the ratio of equities, then the caps, then the venue's step and minimum.
+
+Every division rounds down, so that a size never passes a cap by the last digit of a quotient.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import ROUND_DOWN, Context, Decimal, localcontext
+
+from copytrade.copying.rules import Basis, BelowMinimum, CopyRules, FollowerBook
+from copytrade.domain.instrument import Instrument
+from copytrade.domain.money import Amount, Quantity
+from copytrade.domain.reasons import Reason
+from copytrade.domain.signal import Signal
+
+DOWN = Context(prec=34, rounding=ROUND_DOWN)
+"""34 digits hold any product of two quantities that a venue can express; quotients are cut, never rounded up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sized:
+    """A size that passed; `reason` is the rule that decided it."""
+
+    quantity: Quantity
+    reason: Reason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotSized:
+    """There is no size that the rules and the venue both allow."""
+
+    reason: Reason
+    detail: str
+
+
+def size_entry(signal: Signal, book: FollowerBook, rules: CopyRules) -> Sized | NotSized:
+    """Size one entry. `book.instrument`, `book.equity` and `book.cash` must be known."""
+    instrument, equity, cash = book.instrument, book.equity, book.cash
+    assert instrument is not None
+    assert equity is not None
+    assert cash is not None
+    with localcontext(DOWN):
+        free = cash - book.reserved
+        if refusal := _refused_by_guards(equity, free, rules):
+            return refusal
+        scaled = _scaled(signal, book, rules)
+        if isinstance(scaled, NotSized):
+            return scaled
+        cap, cap_reason, cap_detail = _cap(signal, book, rules, equity, free)
+        quantity, reason = (cap, cap_reason) if cap < scaled else (scaled, Reason.SIZED_BY_RATIO)
+        quantity = quantity.rounded_down(instrument.lot_step)
+        shortfall = instrument.below_minimum(quantity, signal.price)
+        if shortfall is None:
+            return Sized(quantity, reason, cap_detail if reason is not Reason.SIZED_BY_RATIO else "")
+        if rules.below_minimum is BelowMinimum.ROUND_UP:
+            smallest = instrument.minimum_at(signal.price)
+            if smallest <= cap:
+                return Sized(smallest, Reason.ROUNDED_UP, shortfall)
+            shortfall += f"; rounding up to {smallest} {instrument.base} would pass the cap ({cap_detail})"
+        if cap < scaled and cap_reason in (Reason.CAPPED_BY_CASH, Reason.CAPPED_BY_EXPOSURE):
+            return NotSized(_SPENT[cap_reason], f"{cap_detail}; {shortfall}")
+        return NotSized(Reason.BELOW_MINIMUM, shortfall)
+
+
+_SPENT = {Reason.CAPPED_BY_CASH: Reason.NO_FREE_CASH, Reason.CAPPED_BY_EXPOSURE: Reason.AT_EXPOSURE_LIMIT}
+
+
+def _refused_by_guards(equity: Amount, free: Amount, rules: CopyRules) -> NotSized | None:
+    if equity < rules.minimum_trading_balance:
+        return NotSized(Reason.BELOW_MIN_BALANCE, f"equity {equity} is under {rules.minimum_trading_balance}")
+    if free.value <= 0:
+        return NotSized(Reason.NO_FREE_CASH, f"free cash is {free}")
+    if free < rules.min_cash_to_buy:
+        return NotSized(Reason.BELOW_MIN_CASH, f"free cash {free} is under {rules.min_cash_to_buy}")
+    return None
+
+
+def _scaled(signal: Signal, book: FollowerBook, rules: CopyRules) -> Quantity | NotSized:
+    """`master_quantity * follower_basis / master_basis * multiplier`, before any cap."""
+    by_cash = rules.basis is Basis.CASH
+    master = signal.cash_before if by_cash else signal.equity_before
+    follower = book.cash if by_cash else book.equity
+    if master is None or master.value <= 0:
+        return NotSized(Reason.MASTER_EQUITY_UNKNOWN, f"the master's {rules.basis} before its order is {master}")
+    assert follower is not None
+    return Quantity(signal.quantity.value * follower.value * book.terms.multiplier / master.value)
+
+
+def _cap(
+    signal: Signal, book: FollowerBook, rules: CopyRules, equity: Amount, free: Amount
+) -> tuple[Quantity, Reason, str]:
+    """The tightest of the caps as a quantity at the master's price, which cap it is, and its figures."""
+    terms = book.terms
+    spendable = free.scaled(1 / ((1 + rules.fee_rate) * (1 + rules.max_slippage)))
+    caps: list[tuple[Amount, Reason, str]] = [
+        (equity.scaled(terms.max_user_risk), Reason.CAPPED_BY_RISK, f"{terms.max_user_risk} of equity {equity}"),
+        (spendable, Reason.CAPPED_BY_CASH, f"free cash {free} less fees and slippage"),
+    ]
+    if terms.max_order is not None:
+        caps.append((terms.max_order, Reason.CAPPED_BY_MAX_ORDER, f"max_order {terms.max_order}"))
+    if terms.max_exposure is not None:
+        room = Amount(max(Decimal(0), terms.max_exposure.value - book.exposure.value))
+        caps.append(
+            (room, Reason.CAPPED_BY_EXPOSURE, f"{book.exposure} of max_exposure {terms.max_exposure} is in use")
+        )
+    cap, reason, detail = min(caps, key=lambda entry: entry[0].value)
+    return cap / signal.price, reason, detail
+
+
+def exit_fraction(position_before: Quantity, sold: Quantity, instrument: Instrument) -> Decimal:
+    """The share of its position that the master closes by selling `sold`, from 0 to 1.
+
+    A master that keeps less than it could ever sell again is out, and so its followers must be: then it is 1.
+    """
+    if position_before.value <= 0:
+        return Decimal(0)
+    with localcontext(DOWN):
+        left = position_before - sold
+        if left < max(instrument.min_quantity, Quantity(instrument.lot_step)):
+            return Decimal(1)
+        return sold.value / position_before.value
+
+
+def size_exit(fraction: Decimal, position: Quantity, signal: Signal, instrument: Instrument) -> Sized | NotSized:
+    """The same fraction of the copied position: all of it when the master is out, and never more than there is."""
+    if position.value <= 0:
+        return NotSized(Reason.NOTHING_TO_CLOSE, f"no copied {instrument.base} is held")
+    if fraction <= 0:
+        return NotSized(Reason.NOTHING_TO_CLOSE, "the master sold what it had not bought here")
+    whole = fraction >= 1
+    with localcontext(DOWN):
+        quantity = (position if whole else position.scaled(fraction)).rounded_down(instrument.lot_step)
+        if shortfall := instrument.below_minimum(quantity, signal.price):
+            return NotSized(Reason.BELOW_MINIMUM, f"{shortfall}; {position} {instrument.base} stays in the position")
+    reason = Reason.WHOLE_POSITION if whole else Reason.FRACTION_OF_POSITION
+    return Sized(quantity, reason, f"of {position} {instrument.base} held")
