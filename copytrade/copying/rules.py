@@ -14,6 +14,10 @@ from copytrade.domain.order import OrderKind
 from copytrade.domain.reasons import Reason
 
 
+_MIN_CASH_TO_BUY = Amount(Decimal("5.00"))
+_MINIMUM_TRADING_BALANCE = Amount(Decimal("25.00"))
+
+
 class Basis(StrEnum):
     """What the size of a copy is scaled by."""
 
@@ -42,8 +46,8 @@ class CopyRules:
     entry_kind: OrderKind = OrderKind.MARKET
     equity_max_age_s: int = 600
     fee_rate: Decimal = Decimal("0.004")
-    min_cash_to_buy: Amount = Amount(Decimal("5.00"))
-    minimum_trading_balance: Amount = Amount(Decimal("25.00"))
+    min_cash_to_buy: Amount = _MIN_CASH_TO_BUY
+    minimum_trading_balance: Amount = _MINIMUM_TRADING_BALANCE
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ The system this service replaces once sold 3,404 units as "$4,757". Here the onl
 from __future__ import annotations
 
 from decimal import ROUND_DOWN, ROUND_UP, Decimal, InvalidOperation
-from functools import total_ordering
 from typing import Self
 
 ZERO = Decimal(0)
@@ -47,7 +46,6 @@ def ceil_to(value: Decimal, step: Decimal) -> Decimal:
     return (value / step).to_integral_value(ROUND_UP) * step
 
 
-@total_ordering
 class _Value:
     """A finite decimal with a meaning; equal and ordered only among its own kind."""
 
@@ -79,6 +77,21 @@ class _Value:
         if type(other) is not type(self):
             return NotImplemented
         return self.value < other.value
+
+    def __le__(self, other: Self) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return self.value <= other.value
+
+    def __gt__(self, other: Self) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return self.value > other.value
+
+    def __ge__(self, other: Self) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return self.value >= other.value
 
     def __hash__(self) -> int:
         return hash((type(self), self.value))

@@ -10,6 +10,7 @@ from copytrade.domain.account import AccountId
 from copytrade.domain.errors import LedgerError
 from copytrade.domain.events import Event
 from copytrade.domain.instrument import Instrument
+from copytrade.domain.signal import Signal
 from copytrade.domain.state import OrderRecord, State
 from copytrade.domain.venue import Balances, Execution, KeyReport, OrderTicket, PlaceOutcome, Quote
 
@@ -46,6 +47,14 @@ class Ledger(Protocol):
 
     def copies_of(self, signal_id: str) -> Sequence[OrderRecord]:
         """All copies of one signal, open or at their end, in the order in which they were planned."""
+        ...
+
+    def signal(self, signal_id: str) -> Signal | None:
+        """Any signal ever emitted."""
+        ...
+
+    def venue_order_ids(self, account: AccountId, since: datetime) -> set[str]:
+        """The venue's ids of all orders of this account that were planned at `since` or later."""
         ...
 
     def observe(self, balances: Mapping[AccountId, Balances]) -> None:
