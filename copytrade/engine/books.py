@@ -1,0 +1,113 @@
+"""What is known of every account's money between two looks at the venue.
+
+The venue's figures are refreshed in the background; in between, the cost of entries on their way is kept back, so that
+two signals in quick succession cannot spend the same cash twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from copytrade.copying.rules import FollowerBook
+from copytrade.domain.account import AccountId
+from copytrade.domain.instrument import Instrument
+from copytrade.domain.money import NO_AMOUNT, Amount, Price
+from copytrade.domain.order import Effect, OrderState
+from copytrade.domain.reasons import Reason
+from copytrade.domain.state import OrderRecord, State
+from copytrade.domain.venue import Balances
+from copytrade.engine.roster import Member
+
+
+class Books:
+    """Balances as last read, and what has been promised since."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._balances: dict[AccountId, Balances] = {}
+        self._reserved: dict[AccountId, dict[str, Amount]] = {}
+        self._ended: dict[str, datetime] = {}
+        self._prices: dict[str, Price] = {}
+        for record in state.orders.values():
+            if record.effect is Effect.ENTRY and record.price is not None:
+                self.reserve(record.account, record.order_id, record.quantity * record.price)
+
+    def balances(self, account: AccountId) -> Balances | None:
+        return self._balances.get(account)
+
+    def observe(self, account: AccountId, balances: Balances, asked_at: datetime) -> None:
+        """Take in what the venue said, asked at `asked_at`.
+
+        Orders that had ended before we asked are in these figures; the promises made for them lapse.
+        """
+        self._balances[account] = balances
+        reserved = self._reserved.get(account)
+        if not reserved:
+            return
+        for order_id in [o for o in reserved if (ended := self._ended.get(o)) and ended < asked_at]:
+            del reserved[order_id], self._ended[order_id]
+
+    def reserve(self, account: AccountId, order_id: str, cost: Amount) -> None:
+        self._reserved.setdefault(account, {})[order_id] = cost
+
+    def ended(self, record: OrderRecord, at: datetime) -> None:
+        """An order is over. What it spent stays reserved until the next look; what it did not spend is free again."""
+        reserved = self._reserved.get(record.account)
+        if reserved is None or record.order_id not in reserved:
+            return
+        if record.filled:
+            self._ended[record.order_id] = at
+        else:
+            del reserved[record.order_id]
+
+    def price_seen(self, symbol: str, price: Price) -> None:
+        self._prices[symbol] = price
+
+    def unsettled(self) -> set[tuple[AccountId, str]]:
+        """Accounts and instruments with an order on its way; a held exit is not on its way."""
+        return {(r.account, r.symbol) for r in self._state.orders.values() if r.state is not OrderState.HELD}
+
+    def book(
+        self, member: Member, symbol: str, instrument: Instrument | None, unsettled: bool
+    ) -> FollowerBook:
+        """The account as it stands for a plan on one instrument."""
+        terms = member.terms
+        account = terms.account
+        balances = self._balances.get(account)
+        reserved = self._reserved.get(account)
+        unreachable = member.unreachable
+        if unreachable is None and (parked := self._state.parked.get(account)):
+            unreachable = (Reason.ACCOUNT_PARKED, parked[1])
+        return FollowerBook(
+            terms=terms,
+            instrument=instrument,
+            currency=balances.currency if balances else "USD",
+            equity=balances.equity if balances else None,
+            cash=balances.cash if balances else None,
+            equity_at=balances.at if balances else None,
+            reserved=_total(reserved.values()) if reserved else NO_AMOUNT,
+            position=self._state.position(account, symbol),
+            exposure=self._exposure(account) if terms.max_exposure is not None else NO_AMOUNT,
+            unsettled=unsettled,
+            unreachable=unreachable,
+        )
+
+    def _exposure(self, account: AccountId) -> Amount:
+        """Copied positions at the last price seen, and entries on their way."""
+        held = [
+            quantity * self._prices[symbol]
+            for (owner, symbol), quantity in self._state.positions.items()
+            if owner == account and symbol in self._prices
+        ]
+        on_its_way = [
+            cost for order_id, cost in self._reserved.get(account, {}).items() if order_id in self._state.orders
+        ]
+        return _total([*held, *on_its_way])
+
+
+def _total(amounts: Iterable[Amount]) -> Amount:
+    total = NO_AMOUNT
+    for amount in amounts:
+        total = total + amount
+    return total
