@@ -31,6 +31,7 @@ from copytrade.domain.events import (
     OrderStopped,
     OrderUnknown,
     SignalEmitted,
+    event_to_json,
 )
 from copytrade.domain.money import NO_AMOUNT, NO_QUANTITY, Amount, Price, Quantity
 from copytrade.domain.order import Effect, Move, OrderKind, OrderState, Role, Side, next_state
@@ -38,7 +39,7 @@ from copytrade.domain.reasons import Reason
 from copytrade.domain.signal import Signal
 from copytrade.domain.venue import ExecutionStatus
 
-_DIGEST_MODULUS = 1 << 128
+DIGEST_MODULUS = 1 << 128
 
 
 @dataclass(slots=True)
@@ -87,11 +88,26 @@ class OrderRecord:
             str(self.quantity), _text(self.price), _text(self.limit_price), self.leg,
             self.planned_at.isoformat(), self.venue_order_id, _when(self.sent_at), _when(self.acked_at),
             _when(self.ended_at), str(self.filled), str(self.fee_base), str(self.cost), str(self.fee),
+            None if self.intent is None else event_to_json(self.intent),
         ]  # fmt: skip
 
     def digest(self) -> int:
-        encoded = json.dumps(self.canonical(), separators=(",", ":")).encode()
-        return int.from_bytes(hashlib.sha256(encoded).digest()[:16], "big")
+        return _digest(self.canonical())
+
+
+def signal_digest(signal: Signal) -> int:
+    """A number for the whole content of a signal, below `DIGEST_MODULUS`."""
+    return _digest(event_to_json(SignalEmitted(signal)))
+
+
+def _digest(body: Any) -> int:
+    encoded = json.dumps(body, separators=(",", ":")).encode()
+    return int.from_bytes(hashlib.sha256(encoded).digest()[:16], "big")
+
+
+def _clean(text: str) -> str:
+    """Text as a file can hold it. A venue's message may carry half a surrogate pair, which no UTF-8 file takes."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def _text(value: Price | None) -> str | None:
@@ -122,8 +138,9 @@ class State:
     def apply(self, event: Event) -> list[OrderRecord]:
         """Take one event in, and return the order records that it changed, those at their end included.
 
-        Raises `IllegalMove` for an event that the table of order life does not allow, and `KeyError` for one about
-        an order that is not open: both are programming errors, and the caller must not carry on.
+        Raises `IllegalMove` for an event that the table of order life does not allow, `KeyError` for one about an
+        order that is not open, and `ValueError` for an intent or a signal that came before. All are programming
+        errors, and all are raised before anything is changed.
         """
         return _HANDLERS[type(event)](self, event)
 
@@ -133,89 +150,93 @@ class State:
             "orders": sorted((r.canonical() for r in self.orders.values()), key=lambda row: str(row[0])),
             "positions": sorted([a, s, str(q)] for (a, s), q in self.positions.items() if q),
             "parked": sorted([a, r.value, d] for a, (r, d) in self.parked.items()),
-            "unplanned": sorted(self.unplanned),
+            "unplanned": sorted([key, signal_digest(signal)] for key, signal in self.unplanned.items()),
             "signals": [self.signals_count, self.signals_digest],
             "ended": [self.ended_count, self.ended_digest],
         }
         return hashlib.sha256(json.dumps(body, separators=(",", ":")).encode()).hexdigest()
 
-    # -- one handler for each event ------------------------------------------------------------------------------
+    # -- one handler for each event: everything that can raise comes before the first change -----------------------
 
     def _master_intended(self, e: MasterIntended) -> list[OrderRecord]:
         record = OrderRecord(
             order_id=e.order_id, role=Role.MASTER, signal_id=None, account=e.account, symbol=e.symbol, side=e.side,
             effect=e.effect, kind=e.kind, state=next_state(None, Move.APPROVE), reason=Reason.MASTER_ORDER,
-            detail=e.source, quantity=e.quantity, price=e.price, limit_price=e.limit_price, leg=0,
+            detail=_clean(e.source), quantity=e.quantity, price=e.price, limit_price=e.limit_price, leg=0,
             planned_at=e.at, intent=e,
         )  # fmt: skip
+        self._must_be_new([e.order_id])
         return [self._open(record)]
 
     def _signal_emitted(self, e: SignalEmitted) -> list[OrderRecord]:
+        if e.signal.signal_id in self.unplanned:
+            raise ValueError(f"signal {e.signal.signal_id} waits to be planned already: the same fact came twice")
         self.unplanned[e.signal.signal_id] = e.signal
         self.signals_count += 1
-        encoded = int.from_bytes(hashlib.sha256(e.signal.signal_id.encode()).digest()[:16], "big")
-        self.signals_digest = (self.signals_digest + encoded) % _DIGEST_MODULUS
+        self.signals_digest = (self.signals_digest + signal_digest(e.signal)) % DIGEST_MODULUS
         return []
 
     def _copies_planned(self, e: CopiesPlanned) -> list[OrderRecord]:
+        self._must_be_new([copy.order_id for copy in e.copies])
         records = [self._open(_copy_record(copy, e.at)) for copy in e.copies]
         self.unplanned.pop(e.signal_id, None)
         return records
 
     def _copy_decided(self, e: CopyDecided) -> list[OrderRecord]:
-        record = self.orders[e.copy.order_id]
-        record.reason, record.detail = e.copy.reason, e.copy.detail
-        if isinstance(e.copy, Approved):
-            record.kind, record.quantity = e.copy.kind, e.copy.quantity
-            record.price, record.limit_price = e.copy.price, e.copy.limit_price
-        return [self._move(record, Move.APPROVE if isinstance(e.copy, Approved) else Move.SKIP, e.at)]
+        copy = e.copy
+        record, after = self._moved(copy.order_id, Move.APPROVE if isinstance(copy, Approved) else Move.SKIP)
+        record.reason, record.detail = copy.reason, _clean(copy.detail)
+        if isinstance(copy, Approved):
+            record.kind, record.quantity = copy.kind, copy.quantity
+            record.price, record.limit_price = copy.price, copy.limit_price
+        return [self._enter(record, after, e.at)]
 
     def _accepted(self, e: OrderAccepted) -> list[OrderRecord]:
-        record = self.orders[e.order_id]
-        record.venue_order_id, record.acked_at = e.venue_order_id, e.at
+        record, after = self._moved(e.order_id, Move.ACCEPT)
+        record.venue_order_id, record.acked_at = _clean(e.venue_order_id), e.at
         record.sent_at = e.sent_at or record.sent_at
-        return [self._move(record, Move.ACCEPT, e.at)]
+        return [self._enter(record, after, e.at)]
 
     def _refused(self, e: OrderRefused) -> list[OrderRecord]:
-        return [self._say(self.orders[e.order_id], Move.REFUSE, e)]
+        return [self._say(Move.REFUSE, e)]
 
     def _unknown(self, e: OrderUnknown) -> list[OrderRecord]:
-        record = self.orders[e.order_id]
+        record, after = self._moved(e.order_id, Move.LOSE)
         record.sent_at = e.sent_at
-        return [self._move(record, Move.LOSE, e.at)]
+        return [self._enter(record, after, e.at)]
 
     def _proved_absent(self, e: OrderProvedAbsent) -> list[OrderRecord]:
-        record = self.orders[e.order_id]
+        record, after = self._moved(e.order_id, Move.PROVE_ABSENT)
         record.sent_at = None
-        return [self._move(record, Move.PROVE_ABSENT, e.at)]
+        return [self._enter(record, after, e.at)]
 
     def _stopped(self, e: OrderStopped) -> list[OrderRecord]:
-        return [self._say(self.orders[e.order_id], Move.STOP, e)]
+        return [self._say(Move.STOP, e)]
 
     def _held(self, e: OrderHeld) -> list[OrderRecord]:
-        return [self._say(self.orders[e.order_id], Move.HOLD, e)]
+        return [self._say(Move.HOLD, e)]
 
     def _released(self, e: OrderReleased) -> list[OrderRecord]:
-        record = self.orders[e.order_id]
+        record, after = self._moved(e.order_id, Move.RELEASE)
         record.reason, record.detail = Reason.BY_OPERATOR, ""
-        return [self._move(record, Move.RELEASE, e.at)]
+        return [self._enter(record, after, e.at)]
 
     def _executed(self, e: OrderExecuted) -> list[OrderRecord]:
-        record = self.orders[e.order_id]
+        record, after = self._moved(e.order_id, _PROGRESS_MOVES[e.status])
         before = record.arrived
         record.filled, record.cost, record.fee, record.fee_base = e.quantity, e.cost, e.fee, e.fee_base
         if e.detail:
-            record.detail = e.detail
+            record.detail = _clean(e.detail)
         change = record.arrived - before
         key = (record.account, record.symbol)
         held = self.positions.get(key, NO_QUANTITY)
         self.positions[key] = held + change if record.side is Side.BUY else held - change
         if not self.positions[key]:
             del self.positions[key]
-        return [self._move(record, _PROGRESS_MOVES[e.status], e.at)]
+        return [self._enter(record, after, e.at)]
 
     def _parked(self, e: AccountParked) -> list[OrderRecord]:
-        self.parked[e.account] = (e.reason, e.detail)
+        self.parked[e.account] = (e.reason, _clean(e.detail))
         return []
 
     def _cleared(self, e: AccountCleared) -> list[OrderRecord]:
@@ -224,9 +245,14 @@ class State:
 
     # -- shared -----------------------------------------------------------------------------------------------
 
+    def _must_be_new(self, order_ids: list[str]) -> None:
+        if len(set(order_ids)) != len(order_ids):
+            raise ValueError("one plan names the same order twice")
+        for order_id in order_ids:
+            if order_id in self.orders:
+                raise ValueError(f"order {order_id} is open already: the same intent came twice")
+
     def _open(self, record: OrderRecord) -> OrderRecord:
-        if record.order_id in self.orders:
-            raise ValueError(f"order {record.order_id} is open already: the same intent came twice")
         if record.state.final:
             record.ended_at = record.planned_at
             self._end(record)
@@ -234,13 +260,21 @@ class State:
             self.orders[record.order_id] = record
         return record
 
-    def _say(self, record: OrderRecord, move: Move, e: OrderRefused | OrderStopped | OrderHeld) -> OrderRecord:
-        record.reason, record.detail = e.reason, e.detail
-        return self._move(record, move, e.at)
+    def _moved(self, order_id: str, move: Move) -> tuple[OrderRecord, OrderState]:
+        """The open order and the state that the move leads to; nothing is changed yet."""
+        record = self.orders.get(order_id)
+        if record is None:
+            raise KeyError(f"order {order_id} is not open and cannot {move}")
+        return record, next_state(record.state, move)
 
-    def _move(self, record: OrderRecord, move: Move, at: datetime) -> OrderRecord:
-        record.state = next_state(record.state, move)
-        if record.state.final:
+    def _say(self, move: Move, e: OrderRefused | OrderStopped | OrderHeld) -> OrderRecord:
+        record, after = self._moved(e.order_id, move)
+        record.reason, record.detail = e.reason, _clean(e.detail)
+        return self._enter(record, after, e.at)
+
+    def _enter(self, record: OrderRecord, after: OrderState, at: datetime) -> OrderRecord:
+        record.state = after
+        if after.final:
             record.ended_at = at
             del self.orders[record.order_id]
             self._end(record)
@@ -248,7 +282,7 @@ class State:
 
     def _end(self, record: OrderRecord) -> None:
         self.ended_count += 1
-        self.ended_digest = (self.ended_digest + record.digest()) % _DIGEST_MODULUS
+        self.ended_digest = (self.ended_digest + record.digest()) % DIGEST_MODULUS
 
 
 _HANDLERS: dict[type[Any], Callable[[State, Any], list[OrderRecord]]] = {
@@ -282,7 +316,7 @@ def _copy_record(copy: Decision, at: datetime) -> OrderRecord:
     return OrderRecord(
         order_id=copy.order_id, role=Role.COPY, signal_id=copy.signal_id, account=copy.account, symbol=copy.symbol,
         side=copy.side, effect=copy.effect, kind=approved.kind if approved else OrderKind.MARKET,
-        state=next_state(None, move), reason=copy.reason, detail=copy.detail,
+        state=next_state(None, move), reason=copy.reason, detail=_clean(copy.detail),
         quantity=approved.quantity if approved else NO_QUANTITY, price=approved.price if approved else None,
         limit_price=approved.limit_price if approved else None, leg=copy.leg, planned_at=at,
     )  # fmt: skip
