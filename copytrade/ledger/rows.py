@@ -1,0 +1,180 @@
+"""Between values and the columns of the ledger's tables.
+
+An order record keeps changing, so its fields are picked out when an event is applied (`order_fields`, one call into
+C), and put into words later, on the writer's thread (`order_row`).
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from decimal import Decimal
+from functools import cache
+from operator import attrgetter
+from typing import Any, cast
+
+from copytrade.domain.account import AccountId
+from copytrade.domain.events import MasterIntended, SignalEmitted, event_from_json, event_to_json
+from copytrade.domain.money import Amount, Price, Quantity, plain
+from copytrade.domain.order import Effect, OrderKind, OrderState, Role, Side
+from copytrade.domain.reasons import Reason
+from copytrade.domain.signal import Signal
+from copytrade.domain.state import OrderRecord
+from copytrade.domain.venue import Balances
+
+Row = tuple[Any, ...]
+
+_FIXED = ("order_id", "role", "signal_id", "account", "symbol", "side", "effect", "leg", "planned_at", "intent")
+_CHANGING = (
+    "kind", "state", "reason", "detail", "quantity", "price", "limit_price", "venue_order_id",
+    "sent_at", "acked_at", "ended_at", "filled", "fee_base", "cost", "fee",
+)  # fmt: skip
+ORDER_COLUMNS = _FIXED + _CHANGING
+ORDER_COLUMNS_SQL = ", ".join(ORDER_COLUMNS)
+
+order_fields = cast(Callable[[OrderRecord], Row], attrgetter(*ORDER_COLUMNS))
+"""The fields of a record as they are now, in the order of `ORDER_COLUMNS`."""
+
+
+def to_json(body: Any) -> str:
+    return json.dumps(body, separators=(",", ":"))
+
+
+def order_row(fields: Row) -> Row:
+    """The columns of a record, from its `order_fields`."""
+    (
+        order_id, role, signal_id, account, symbol, side, effect, leg, planned_at, intent,
+        kind, state, reason, detail, quantity, price, limit_price, venue_order_id,
+        sent_at, acked_at, ended_at, filled, fee_base, cost, fee,
+    ) = fields  # fmt: skip
+    return (
+        order_id, role.value, signal_id, account, symbol, side.value, effect.value, leg, planned_at.isoformat(),
+        None if intent is None else to_json(event_to_json(intent)),
+        kind.value, state.value, reason.value, detail, plain(quantity.value),
+        None if price is None else plain(price.value),
+        None if limit_price is None else plain(limit_price.value), venue_order_id,
+        None if sent_at is None else sent_at.isoformat(),
+        None if acked_at is None else acked_at.isoformat(),
+        None if ended_at is None else ended_at.isoformat(),
+        plain(filled.value), plain(fee_base.value), plain(cost.value), plain(fee.value),
+    )  # fmt: skip
+
+
+def order_from_row(row: Sequence[Any]) -> OrderRecord:
+    """The inverse of `order_row`. Raises `ValueError`, `TypeError`, `KeyError` or `ArithmeticError` on damage."""
+    (
+        order_id, role, signal_id, account, symbol, side, effect, leg, planned_at, intent,
+        kind, state, reason, detail, quantity, price, limit_price, venue_order_id,
+        sent_at, acked_at, ended_at, filled, fee_base, cost, fee,
+    ) = row  # fmt: skip
+    return OrderRecord(
+        order_id=order_id, role=Role(role), signal_id=signal_id, account=AccountId(account), symbol=symbol,
+        side=Side(side), effect=Effect(effect), kind=OrderKind(kind), state=OrderState(state), reason=Reason(reason),
+        detail=detail, quantity=Quantity(Decimal(quantity)), price=None if price is None else Price(Decimal(price)),
+        limit_price=None if limit_price is None else Price(Decimal(limit_price)), leg=leg,
+        planned_at=datetime.fromisoformat(planned_at), venue_order_id=venue_order_id,
+        sent_at=_time(sent_at), acked_at=_time(acked_at), ended_at=_time(ended_at),
+        filled=Quantity(Decimal(filled)), fee_base=Quantity(Decimal(fee_base)), cost=Amount(Decimal(cost)),
+        fee=Amount(Decimal(fee)), intent=None if intent is None else _intent(intent),
+    )  # fmt: skip
+
+
+def _time(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
+
+
+def _intent(text: str) -> MasterIntended:
+    event = event_from_json("MasterIntended", json.loads(text))
+    assert isinstance(event, MasterIntended)
+    return event
+
+
+def signal_row(signal: Signal) -> Row:
+    """The columns of `signals`, all but `planned_at`."""
+    return (
+        signal.signal_id, signal.at.isoformat(), signal.account, signal.symbol, signal.side.value,
+        signal.effect.value, plain(signal.quantity.value), plain(signal.price.value), signal.master_order_id,
+        to_json(event_to_json(SignalEmitted(signal))),
+    )  # fmt: skip
+
+
+def signal_from_body(body: str) -> Signal:
+    """From the column `body`. Raises as `order_from_row` does."""
+    event = event_from_json("SignalEmitted", json.loads(body))
+    assert isinstance(event, SignalEmitted)
+    return event.signal
+
+
+def balances_row(account: AccountId, seen: Balances) -> Row:
+    holdings = to_json({asset: plain(quantity) for asset, quantity in seen.holdings.items()})
+    return (
+        account, seen.currency, plain(seen.equity.value), plain(seen.cash.value), plain(seen.held.value),
+        holdings, seen.at.isoformat(),
+    )  # fmt: skip
+
+
+# -- many rows in few statements ------------------------------------------------------------------------------------
+
+# Python's sqlite3 lets go of the interpreter lock and takes it back at every step of a statement. While the event
+# loop is busy each taking back can wait for 5 ms, so a row per step (executemany) would take minutes for thousands
+# of rows. Each statement here takes many rows in one step. 256 rows of 25 columns are 6,400 parameters; SQLite
+# allows 32,766 (sqlite.org/limits.html).
+_ROWS_PER_STATEMENT = (256, 64, 16, 4, 1)
+
+
+def write_rows(connection: sqlite3.Connection, statement: Callable[[int], str], rows: Sequence[Row]) -> None:
+    """Run `statement(number of rows)` over all rows, in order."""
+    start = 0
+    for size in _ROWS_PER_STATEMENT:
+        while len(rows) - start >= size:
+            part = rows[start : start + size]
+            connection.execute(statement(size), [value for row in part for value in row])
+            start += size
+
+
+def _values(rows: int, columns: int) -> str:
+    one = "(" + ",".join("?" * columns) + ")"
+    return ",".join([one] * rows)
+
+
+def _insert(table: str, columns: str, rows: int, verb: str = "INSERT") -> str:
+    return " ".join([verb, "INTO", table, f"({columns})", "VALUES", _values(rows, columns.count(",") + 1)])
+
+
+@cache
+def insert_events(rows: int) -> str:
+    return _insert("events", "seq, at, name, body", rows)
+
+
+@cache
+def insert_signals(rows: int) -> str:
+    columns = "signal_id, at, account, symbol, side, effect, quantity, price, master_order_id, body"
+    return _insert("signals", columns, rows)
+
+
+@cache
+def insert_orders(rows: int) -> str:
+    return _insert("orders", ORDER_COLUMNS_SQL, rows)
+
+
+@cache
+def update_orders(rows: int) -> str:
+    changes = ", ".join(f"{column} = excluded.{column}" for column in _CHANGING)
+    return f"{insert_orders(rows)} ON CONFLICT (order_id) DO UPDATE SET {changes}"
+
+
+@cache
+def replace_positions(rows: int) -> str:
+    return _insert("positions", "account, symbol, quantity", rows, "INSERT OR REPLACE")
+
+
+@cache
+def delete_positions(rows: int) -> str:
+    return " ".join(["DELETE FROM positions WHERE (account, symbol) IN (VALUES", _values(rows, 2), ")"])
+
+
+@cache
+def replace_balances(rows: int) -> str:
+    return _insert("balances", "account, currency, equity, cash, held, holdings, at", rows, "INSERT OR REPLACE")

@@ -1,0 +1,216 @@
+"""The tables of the ledger file, its versions, and the way from an older version to this one.
+
+`events` is the truth and only grows; the other tables are its fold, kept in the same transactions, so that a start
+need not replay years of events and other programs can ask simple questions. Money is text, times are ISO 8601 in UTC.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+
+from copytrade.domain.errors import LedgerCorrupt
+from copytrade.ledger.faults import damaged, ledger_error
+
+VERSION = 1
+APPLICATION_ID = 0x43505954  # "CPYT": lets `file` and us tell a ledger from any other SQLite file
+
+_TABLES = """
+CREATE TABLE meta (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    schema_version INTEGER NOT NULL,
+    created_at TEXT NOT NULL,
+    writer_epoch INTEGER NOT NULL,
+    last_seq INTEGER NOT NULL,
+    signals_count INTEGER NOT NULL,
+    signals_digest TEXT NOT NULL,
+    ended_count INTEGER NOT NULL,
+    ended_digest TEXT NOT NULL,
+    hash TEXT,
+    hash_seq INTEGER
+);
+CREATE TABLE events (
+    seq INTEGER PRIMARY KEY,
+    at TEXT NOT NULL,
+    name TEXT NOT NULL,
+    body TEXT NOT NULL
+);
+CREATE TABLE signals (
+    signal_id TEXT PRIMARY KEY,
+    at TEXT NOT NULL,
+    account TEXT NOT NULL,
+    symbol TEXT NOT NULL,
+    side TEXT NOT NULL,
+    effect TEXT NOT NULL,
+    quantity TEXT NOT NULL,
+    price TEXT NOT NULL,
+    master_order_id TEXT NOT NULL,
+    body TEXT NOT NULL,
+    planned_at TEXT
+);
+CREATE INDEX signals_unplanned ON signals (signal_id) WHERE planned_at IS NULL;
+CREATE TABLE orders (
+    n INTEGER PRIMARY KEY,
+    order_id TEXT NOT NULL UNIQUE,
+    role TEXT NOT NULL,
+    signal_id TEXT,
+    account TEXT NOT NULL,
+    symbol TEXT NOT NULL,
+    side TEXT NOT NULL,
+    effect TEXT NOT NULL,
+    leg INTEGER NOT NULL,
+    planned_at TEXT NOT NULL,
+    intent TEXT,
+    kind TEXT NOT NULL,
+    state TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    quantity TEXT NOT NULL,
+    price TEXT,
+    limit_price TEXT,
+    venue_order_id TEXT,
+    sent_at TEXT,
+    acked_at TEXT,
+    ended_at TEXT,
+    filled TEXT NOT NULL,
+    fee_base TEXT NOT NULL,
+    cost TEXT NOT NULL,
+    fee TEXT NOT NULL
+);
+CREATE INDEX orders_by_signal ON orders (signal_id);
+CREATE INDEX orders_by_account ON orders (account);
+CREATE INDEX orders_by_planned_at ON orders (planned_at);
+CREATE INDEX orders_open ON orders (n) WHERE ended_at IS NULL;
+CREATE TABLE positions (
+    account TEXT NOT NULL,
+    symbol TEXT NOT NULL,
+    quantity TEXT NOT NULL,
+    PRIMARY KEY (account, symbol)
+) WITHOUT ROWID;
+CREATE TABLE parked (
+    account TEXT PRIMARY KEY,
+    reason TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    at TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE balances (
+    account TEXT PRIMARY KEY,
+    currency TEXT NOT NULL,
+    equity TEXT NOT NULL,
+    cash TEXT NOT NULL,
+    held TEXT NOT NULL,
+    holdings TEXT NOT NULL,
+    at TEXT NOT NULL
+) WITHOUT ROWID;
+"""
+
+Migration = Callable[[sqlite3.Connection], None]
+"""Takes a file from one version to the next, inside a transaction that is not its own. Must not commit."""
+
+MIGRATIONS: Mapping[int, Migration] = {}
+"""By the version they start from. Empty as long as version 1, the first released, is the latest."""
+
+
+def create(path: Path, created_at: datetime) -> None:
+    """Make an empty ledger at `path`, whole or not at all: it is built beside it and moved into place.
+
+    So a file that is there but empty is always damage, and is never taken for a fresh start.
+    Raises `sqlite3.Error` or `OSError`.
+    """
+    building = path.with_name(path.name + ".new")
+    building.unlink(missing_ok=True)
+    os.close(os.open(building, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    try:
+        with contextlib.closing(sqlite3.connect(building, isolation_level=None)) as connection:
+            connection.executescript(f"PRAGMA synchronous = FULL; BEGIN; {_TABLES}")
+            connection.execute(
+                "INSERT INTO meta VALUES (1, ?, ?, 0, 0, 0, '0', 0, '0', NULL, NULL)", (VERSION, created_at.isoformat())
+            )
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute("COMMIT")
+        building.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            building.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a new name in the folder survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def version_of(path: Path, connection: sqlite3.Connection) -> int:
+    """The version of the file. Raises `LedgerCorrupt` for a newer one and for a database that is no ledger."""
+    found = connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'meta'").fetchone()
+    if not found[0]:
+        raise damaged(path, "it is a database, but not a ledger: it has no table meta")
+    rows = connection.execute("SELECT schema_version FROM meta").fetchall()
+    if len(rows) != 1 or type(rows[0][0]) is not int or rows[0][0] < 0:
+        raise damaged(path, f"its version is not readable: {rows!r}")
+    version: int = rows[0][0]
+    if version > VERSION:
+        raise LedgerCorrupt(
+            f"the ledger {path} was written by a newer version of this service (its version is {version}, this one "
+            f"knows up to {VERSION}). Install that newer version, or put back a backup from before the upgrade."
+        )
+    return version
+
+
+def bring_up_to_date(
+    path: Path,
+    connection: sqlite3.Connection,
+    migrations: Mapping[int, Migration] = MIGRATIONS,
+) -> Path | None:
+    """Take an older file to `VERSION` in one transaction, after a copy of it was put beside it.
+
+    Returns the path of that copy (`ledger.sqlite3.v<old>.bak`), or None when there was nothing to do.
+    Raises `LedgerCorrupt` where it cannot be done; the file is then as it was.
+    """
+    version = version_of(path, connection)
+    if version == VERSION:
+        return None
+    backup = path.with_name(f"{path.name}.v{version}.bak")
+    _back_up(connection, backup)
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for step in range(version, VERSION):
+            if step not in migrations:
+                raise LedgerCorrupt(
+                    f"the ledger {path} is of version {step}, from which this service knows no way to version "
+                    f"{VERSION}. Start it once with a release that does, or put back a newer backup."
+                )
+            migrations[step](connection)
+            connection.execute("UPDATE meta SET schema_version = ?", (step + 1,))
+        connection.execute("COMMIT")
+    except sqlite3.Error as fault:
+        connection.execute("ROLLBACK")
+        raise ledger_error(path, f"brought from version {version} to {VERSION}", fault) from fault
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    return backup
+
+
+def _back_up(connection: sqlite3.Connection, backup: Path) -> None:
+    building = backup.with_name(backup.name + ".new")
+    building.unlink(missing_ok=True)
+    os.close(os.open(building, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    with contextlib.closing(sqlite3.connect(building)) as copy:
+        connection.backup(copy)  # takes in what is still in the -wal file, which copying the file would not
+    descriptor = os.open(building, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    building.replace(backup)
+    sync_folder(backup.parent)
