@@ -14,6 +14,7 @@ from copytrade.domain.order import Effect, OrderKind, Side
 
 class SignalKind(StrEnum):
     PLACED = "placed"
+    FLATTEN = "flatten"  # no order of the master: the operator takes every follower out
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ class Member:
     terms: FollowerTerms
     client: AccountClient | None = None
     unreachable: tuple[Reason, str] | None = (Reason.NOT_CONNECTED, "not connected yet")
+    connecting: bool = True  # until the first attempt has ended; its lane waits for that
     left: bool = False  # no longer in the user files; kept while it holds a copied position
 
 

@@ -1,0 +1,196 @@
+"""The master desk: checks a request, makes its intent durable, places the order, and lets the signal follow."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from decimal import Decimal
+
+from copytrade.copying.sizing import exit_fraction
+from copytrade.domain.account import venue_of
+from copytrade.domain.errors import BadRequest, Refused, VenueError
+from copytrade.domain.events import MasterIntended
+from copytrade.domain.ids import master_order_id
+from copytrade.domain.instrument import Instrument, MarketStatus
+from copytrade.domain.money import Amount, Price, Quantity
+from copytrade.domain.order import Effect, OrderKind, OrderState, Role, Side
+from copytrade.domain.reasons import Reason
+from copytrade.domain.state import OrderRecord
+from copytrade.domain.venue import Balances
+from copytrade.engine.lanes import Lanes
+from copytrade.engine.sending import RefreshEquity, Work, approved_of
+from copytrade.engine.services import Services
+from copytrade.engine.tracker import Tracker
+
+_SETTLE_WAIT_S = 5.0  # how long a new order waits for the fills of the one before, so that its fraction is exact
+
+
+@dataclass(frozen=True, slots=True)
+class MasterGuards:
+    """What the master may not do. Amounts are in its quote currency."""
+
+    max_order: Amount | None = None
+    min_cash_to_buy: Amount | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TradeRequest:
+    """An order that somebody wants the master to place. Exactly one of `usd`, `quantity` and `whole` says how much.
+
+    `request_id` names the wish: handing in the same id again gives the same order, not a second one.
+    """
+
+    request_id: str
+    spelling: str
+    side: Side
+    usd: Amount | None = None
+    quantity: Quantity | None = None
+    whole: bool = False
+    source: str = "trade"
+
+
+class MasterDesk:
+    """Places the master's orders, one after the other."""
+
+    def __init__(
+        self, services: Services, lanes: Lanes, tracker: Tracker, refresh: RefreshEquity, guards: MasterGuards
+    ) -> None:
+        self._services = services
+        self._lanes = lanes
+        self._tracker = tracker
+        self._refresh = refresh
+        self.guards = guards
+        self._turn = asyncio.Lock()
+
+    async def place(self, request: TradeRequest) -> OrderRecord:
+        """Place one master order and return it once the venue has answered; its copies are then on their way.
+
+        Raises `BadRequest` for what cannot be an order, `Refused` when a guard or the kill switch says no, and
+        `VenueError` when the price or the master's equity cannot be read. In all three nothing was placed.
+        """
+        account = self._services.roster.master.terms.account
+        order_id = master_order_id(account, request.request_id)
+        async with self._turn:
+            known = self._services.ledger.find(order_id)
+            if known is None:
+                await self._intend(request, order_id)
+        await self._tracker.wait(order_id)
+        record = self._services.ledger.find(order_id)
+        assert record is not None, "the intent is in the ledger"
+        return record
+
+    async def _intend(self, request: TradeRequest, order_id: str) -> None:
+        services = self._services
+        effect = Effect.ENTRY if request.side is Side.BUY else Effect.EXIT
+        if (stop := services.stop_reason(Role.MASTER, effect)) is not None:
+            raise Refused(stop.reason, stop.detail)
+        instrument = self._instrument(request)
+        await self._settle(instrument)
+        balances = await self._balances(effect)
+        quote = await services.prices.quote(instrument, services.limits.price_max_age_s)
+        price = quote.side_price(request.side)
+        position = self._position(instrument.symbol)
+        quantity = self._quantity(request, instrument, price, position)
+        self._check(effect, instrument, quantity, price, balances)
+        fraction = exit_fraction(position, quantity, instrument) if effect is Effect.EXIT else Decimal(0)
+        intent = MasterIntended(
+            order_id, request.request_id, request.source, services.roster.master.terms.account, instrument.symbol,
+            request.side, effect, OrderKind.MARKET, quantity, price, None, balances.equity if balances else None,
+            balances.cash if balances else None, position, fraction, services.clock(),
+        )  # fmt: skip
+        await services.ledger.append([intent], hurry=True)
+        record = services.ledger.state.orders[order_id]
+        self._tracker.expect(order_id, [order_id])
+        self._lanes.submit(
+            Work(order_id, record.account, record.symbol, effect, Role.MASTER, None, approved_of(record))
+        )
+
+    def _instrument(self, request: TradeRequest) -> Instrument:
+        venue = venue_of(self._services.roster.master.terms.account)
+        instrument = self._services.instrument(venue, request.spelling)
+        if instrument is None:
+            raise BadRequest(f"{venue} lists no instrument {request.spelling!r}; spell it like BTC/USD or XXBTZUSD")
+        if instrument.status is not MarketStatus.ONLINE:
+            raise Refused(Reason.NOT_TRADABLE_NOW, f"{instrument.symbol} is {instrument.status}")
+        return instrument
+
+    async def _settle(self, instrument: Instrument) -> None:
+        account = self._services.roster.master.terms.account
+        try:
+            await asyncio.wait_for(self._services.fills.settled(account, instrument.symbol), _SETTLE_WAIT_S)
+        except TimeoutError:
+            self._services.alert(f"the master's last order in {instrument.symbol} is still open at the venue")
+
+    def _position(self, symbol: str) -> Quantity:
+        """What the master holds by its orders here, orders that are accepted and not yet filled included."""
+        state = self._services.ledger.state
+        account = self._services.roster.master.terms.account
+        position = state.position(account, symbol)
+        for record in state.orders.values():
+            if record.account == account and record.symbol == symbol and record.state is OrderState.ACCEPTED:
+                left = record.quantity - record.filled
+                position = position + left if record.side is Side.BUY else position - left
+        return position
+
+    async def _balances(self, effect: Effect) -> Balances | None:
+        services = self._services
+        member = services.roster.master
+        account = member.terms.account
+        if member.client is None:
+            reason, detail = member.unreachable or (Reason.NOT_CONNECTED, "")
+            raise Refused(reason, f"{account}: {detail}")
+        if parked := services.ledger.state.parked.get(account):
+            raise Refused(Reason.ACCOUNT_PARKED, f"{account}: {parked[0].text} {parked[1]}".rstrip())
+        balances = services.books.balances(account)
+        max_age_s = services.limits.master_equity_max_age_s
+        if balances is None or (services.clock() - balances.at).total_seconds() > max_age_s:
+            await self._refresh(account, services.limits.equity_wait_s)
+            balances = services.books.balances(account)
+        stale = balances is None or (
+            (services.clock() - balances.at).total_seconds() > services.rules.equity_max_age_s
+        )
+        if stale and effect is Effect.ENTRY:
+            raise VenueError("the master's equity could not be read, so its entry could not be scaled; try again")
+        return balances
+
+    def _quantity(
+        self, request: TradeRequest, instrument: Instrument, price: Price, position: Quantity
+    ) -> Quantity:
+        given = [request.usd is not None, request.quantity is not None, request.whole]
+        if sum(given) != 1:
+            raise BadRequest("say how much in exactly one way: an amount, a quantity, or the whole position")
+        if request.whole:
+            if request.side is not Side.SELL:
+                raise BadRequest("only a sell can be of the whole position")
+            quantity = position
+        elif request.quantity is not None:
+            quantity = request.quantity
+        else:
+            assert request.usd is not None
+            if request.usd.value <= 0:
+                raise BadRequest(f"the amount must be above zero, not {request.usd}")
+            quantity = request.usd / price
+        if quantity.value <= 0:
+            raise BadRequest(f"the quantity must be above zero, not {quantity} {instrument.base}")
+        return quantity.rounded_down(instrument.lot_step)
+
+    def _check(
+        self, effect: Effect, instrument: Instrument, quantity: Quantity, price: Price, balances: Balances | None
+    ) -> None:
+        if shortfall := instrument.below_minimum(quantity, price):
+            raise Refused(Reason.BELOW_MINIMUM, shortfall)
+        if effect is Effect.EXIT:
+            return
+        cost = quantity * price
+        if self.guards.max_order is not None and cost > self.guards.max_order:
+            raise Refused(
+                Reason.CAPPED_BY_MAX_ORDER,
+                f"{cost} {instrument.quote} is over guards.max_master_order_usd {self.guards.max_order}",
+            )
+        assert balances is not None
+        if balances.currency != instrument.quote:
+            raise Refused(Reason.QUOTE_DIFFERS, f"{instrument.symbol} against {balances.currency}")
+        if self.guards.min_cash_to_buy is not None and balances.cash < self.guards.min_cash_to_buy:
+            raise Refused(Reason.BELOW_MIN_CASH, f"free cash {balances.cash} of {balances.currency}")
+        if cost > balances.cash:
+            raise Refused(Reason.NO_FREE_CASH, f"{cost} is over the master's free cash {balances.cash}")

@@ -1,0 +1,178 @@
+"""Following accepted orders to their end. Off the hot path: a fan-out in progress goes first."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import Callable
+
+from copytrade.domain.account import AccountId
+from copytrade.domain.copy import Deferred
+from copytrade.domain.errors import VenueError
+from copytrade.domain.events import CopiesPlanned, Event, OrderExecuted
+from copytrade.domain.ids import copy_id
+from copytrade.domain.money import Price
+from copytrade.domain.order import Effect, OrderState, Role
+from copytrade.domain.reasons import Reason
+from copytrade.domain.state import OrderRecord
+from copytrade.domain.venue import Execution, ExecutionStatus
+from copytrade.engine.services import Services, ServiceStopping, log
+
+_YIELD_S = 0.02  # how long a poll steps aside while orders are on their way out
+_YIELDS_MAX = 50  # and how often: fills must be followed even under a steady stream of signals
+
+OrderEnded = Callable[[OrderRecord, Deferred | None], None]
+"""Told of each order that is over, with the follow-up that an exit needs which was cut short."""
+
+
+class FillFollower:
+    """Polls every accepted order until the venue says it is over, at growing intervals."""
+
+    def __init__(self, services: Services, ended: OrderEnded) -> None:
+        self._services = services
+        self._ended = ended
+        self._due: list[tuple[float, int, str]] = []
+        self._polls: dict[str, int] = {}
+        self._polling: set[str] = set()
+        self._sequence = 0
+        self._wake = asyncio.Event()
+        self._changed: dict[AccountId, asyncio.Event] = {}
+        self._slots = asyncio.Semaphore(services.limits.fill_concurrency)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def follow(self, order_id: str) -> None:
+        """Start to follow an accepted order."""
+        if order_id not in self._polls:
+            self._polls[order_id] = 0
+            self._schedule(order_id, self._services.limits.fill_delays_s[0])
+
+    def hurry(self, account: AccountId, symbol: str) -> None:
+        """Somebody waits for the fills of this account: poll its orders in the instrument now."""
+        for record in self._at_venue(account, symbol):
+            self._schedule(record.order_id, 0.0)
+
+    async def settled(self, account: AccountId, symbol: str) -> None:
+        """Return once no order of this account in the instrument is at the venue unfinished."""
+        while self._at_venue(account, symbol):
+            self.hurry(account, symbol)
+            changed = self._changed.setdefault(account, asyncio.Event())
+            changed.clear()
+            await self._services.pause_until(changed, 1.0)
+
+    async def run(self) -> None:
+        """Poll until the service stops."""
+        loop = asyncio.get_running_loop()
+        try:
+            while not self._services.closing.is_set():
+                wait_s = self._due[0][0] - loop.time() if self._due else 5.0
+                if wait_s > 0:
+                    self._wake.clear()
+                    await self._services.pause_until(self._wake, wait_s)
+                    continue
+                _, _, order_id = heapq.heappop(self._due)
+                if order_id in self._polls and order_id not in self._polling:
+                    await self._slots.acquire()
+                    self._polling.add(order_id)
+                    task = asyncio.create_task(self._poll(order_id))
+                    self._tasks.add(task)
+                    task.add_done_callback(self._tasks.discard)
+        except ServiceStopping:
+            pass
+        finally:
+            for task in list(self._tasks):
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _at_venue(self, account: AccountId, symbol: str) -> list[OrderRecord]:
+        return [
+            r
+            for r in self._services.ledger.state.orders.values()
+            if r.account == account and r.symbol == symbol and r.state is OrderState.ACCEPTED
+        ]
+
+    def _schedule(self, order_id: str, delay_s: float) -> None:
+        self._sequence += 1
+        heapq.heappush(self._due, (asyncio.get_running_loop().time() + delay_s, self._sequence, order_id))
+        self._wake.set()
+
+    async def _poll(self, order_id: str) -> None:
+        services = self._services
+        again = True
+        try:
+            for _ in range(_YIELDS_MAX):
+                if not services.sends_in_flight:
+                    break
+                await services.pause(_YIELD_S)
+            again = await self._ask(order_id)
+        except ServiceStopping:
+            return
+        except VenueError as error:
+            if self._polls.get(order_id, 0) == len(services.limits.fill_delays_s):
+                services.alert(f"the fills of order {order_id} cannot be read: {error}")
+        except Exception:
+            log.exception("following order %s", order_id)
+        finally:
+            self._slots.release()
+            self._polling.discard(order_id)
+            if again and order_id in self._polls:
+                self._polls[order_id] += 1
+                delays = services.limits.fill_delays_s
+                self._schedule(order_id, delays[min(self._polls[order_id], len(delays) - 1)])
+
+    async def _ask(self, order_id: str) -> bool:
+        """Poll once. True when the order is to be polled again."""
+        record = self._services.ledger.state.orders.get(order_id)
+        if record is None or record.venue_order_id is None:
+            self._polls.pop(order_id, None)
+            return False
+        member = self._services.roster.get(record.account)
+        if member is None or member.client is None:
+            return True
+        execution = await member.client.execution(record.venue_order_id)
+        return self.take(record, execution)
+
+    def take(self, record: OrderRecord, execution: Execution) -> bool:
+        """Enter what the venue says of an accepted order. True while it is not at its end."""
+        services = self._services
+        news = (
+            execution.status is not ExecutionStatus.OPEN
+            or execution.quantity != record.filled
+            or execution.fee != record.fee
+        )
+        next_leg = None
+        if news and record.order_id in services.ledger.state.orders:
+            now = services.clock()
+            events: list[Event] = [
+                OrderExecuted(
+                    record.order_id, execution.status, execution.quantity, execution.cost, execution.fee,
+                    execution.fee_base, now, execution.detail,
+                )
+            ]  # fmt: skip
+            next_leg = follow_up(record, execution)
+            if next_leg is not None:
+                # In the same transaction: a crash between the two would leave the follower in the position.
+                events.append(CopiesPlanned(next_leg.signal_id, (next_leg,), now))
+            services.ledger.append(events)
+            if execution.quantity:
+                services.books.price_seen(record.symbol, Price(execution.cost.value / execution.quantity.value))
+        if execution.status is ExecutionStatus.OPEN:
+            return True
+        self._polls.pop(record.order_id, None)
+        services.books.ended(record, services.clock())
+        if changed := self._changed.get(record.account):
+            changed.set()
+        self._ended(record, next_leg)
+        return False
+
+
+def follow_up(record: OrderRecord, execution: Execution) -> Deferred | None:
+    """The next leg of a copy's exit that ended at the venue before all of it was sold; None when there is no need."""
+    cut_short = execution.status is ExecutionStatus.CANCELLED and execution.quantity < record.quantity
+    if record.role is not Role.COPY or record.effect is not Effect.EXIT or not cut_short:
+        return None
+    assert record.signal_id is not None
+    leg = record.leg + 1
+    return Deferred(
+        copy_id(record.signal_id, record.account, leg), record.signal_id, record.account, record.symbol, record.side,
+        record.effect, Reason.WAITS_FOR_FILLS, f"{execution.quantity} of {record.quantity} was sold", leg,
+    )  # fmt: skip

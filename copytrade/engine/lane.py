@@ -1,0 +1,128 @@
+"""A lane: one account's queue. Its orders leave one after the other, in signal order; no lane waits for another.
+
+An idle lane is a few hundred bytes and no task. Work wakes it; when the queue is empty its task ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from datetime import timedelta
+
+from copytrade.domain.account import AccountId
+from copytrade.domain.events import AccountCleared, AccountParked, OrderStopped
+from copytrade.domain.order import Effect, OrderState
+from copytrade.domain.reasons import Reason
+from copytrade.engine.sending import LaneParked, Sender, Work
+from copytrade.engine.services import Services, ServiceStopping, log
+
+
+class Lane:
+    """The queue of one account, and whether it is parked."""
+
+    __slots__ = ("_account", "_queue", "_sender", "_services", "_task", "_unpark")
+
+    def __init__(self, account: AccountId, services: Services, sender: Sender) -> None:
+        self._account = account
+        self._services = services
+        self._sender = sender
+        self._queue: deque[Work] = deque()
+        self._task: asyncio.Task[None] | None = None
+        self._unpark: asyncio.TimerHandle | None = None
+
+    @property
+    def depth(self) -> int:
+        return len(self._queue)
+
+    @property
+    def busy(self) -> bool:
+        return self._task is not None
+
+    def submit(self, work: Work, *, recovered: bool = False) -> None:
+        """Queue one order. A new entry that finds the lane full ends there, with that reason; an exit never does."""
+        if not recovered and work.effect is Effect.ENTRY and len(self._queue) >= self._services.limits.lane_queue_max:
+            self._sender.stop(work, Reason.LANE_FULL, f"{len(self._queue)} orders are waiting")
+            return
+        self._queue.append(work)
+        self.wake()
+
+    def wake(self) -> None:
+        """Work on, unless the account is parked or nothing waits."""
+        ledger, member = self._services.ledger, self._services.roster.get(self._account)
+        stuck = ledger.failed is not None or self._account in ledger.state.parked
+        if self._task is None and self._queue and not stuck and not (member is not None and member.connecting):
+            self._task = asyncio.create_task(self._run(), name=f"lane {self._account}")
+
+    async def close(self, timeout_s: float) -> None:
+        """Let the order that is on its way come to its answer, for so long at most."""
+        if self._unpark is not None:
+            self._unpark.cancel()
+        if self._task is not None:
+            _, late = await asyncio.wait({self._task}, timeout=timeout_s)
+            for task in late:
+                task.cancel()  # its outcome stays unknown in the ledger, and the next start looks it up
+
+    def clear(self) -> None:
+        """The account's fault is gone: take up the queue again."""
+        if self._account in self._services.ledger.state.parked:
+            self._services.ledger.append([AccountCleared(self._account, self._services.clock())])
+        self.wake()
+
+    async def _run(self) -> None:
+        try:
+            while self._queue:
+                work = self._next()
+                if await self._sender.process(work):
+                    self._queue.remove(work)
+        except LaneParked as parked:
+            self._park(parked)
+        except ServiceStopping:
+            return
+        except Exception as error:
+            # A fault of ours in one lane: what it was doing may have reached the venue, so nothing is assumed. The
+            # lane parks, and the next start looks every open order up before it does anything else.
+            log.exception("lane %s stopped by a fault in the service", self._account)
+            self._park(LaneParked(Reason.NOT_CONNECTED, f"a fault in the service: {type(error).__name__}", None))
+        finally:
+            self._task = None
+            if self._queue and not self._services.closing.is_set():
+                self.wake()
+
+    def _next(self) -> Work:
+        """The head of the queue; but while an entry at the head waits for its rate budget, the first exit in
+        another instrument goes ahead of it."""
+        head = self._queue[0]
+        if head.effect is Effect.ENTRY and not head.maybe_sent and self._sender.budget_wait_s(head) > 0:
+            seen = {head.symbol}
+            for work in self._queue:
+                if work.effect is Effect.EXIT and work.symbol not in seen:
+                    return work
+                seen.add(work.symbol)
+        return head
+
+    def _park(self, parked: LaneParked) -> None:
+        services = self._services
+        if services.ledger.failed is not None:
+            return
+        now = services.clock()
+        services.ledger.append([AccountParked(self._account, parked.reason, parked.detail, now)])
+        until = f"; tried again in {parked.for_s} s" if parked.for_s else "; run check for what to do"
+        services.alert(f"{self._account} is parked: {parked.reason.text} ({parked.detail}){until}")
+        self._end_waiting_entries(parked)
+        if parked.for_s is not None:
+            loop = asyncio.get_running_loop()
+            self._unpark = loop.call_later(timedelta(seconds=parked.for_s).total_seconds(), self.clear)
+
+    def _end_waiting_entries(self, parked: LaneParked) -> None:
+        """Entries that provably never left end here; exits and orders that may be at the venue stay queued."""
+        orders = self._services.ledger.state.orders
+        for work in list(self._queue):
+            record = orders.get(work.order_id)
+            if record is None:
+                self._queue.remove(work)
+            elif work.effect is Effect.ENTRY and not work.maybe_sent and record.state is not OrderState.UNKNOWN:
+                self._services.ledger.append(
+                    [OrderStopped(work.order_id, Reason.ACCOUNT_PARKED, parked.detail, self._services.clock())]
+                )
+                self._sender.finished(work)
+                self._queue.remove(work)

@@ -1,0 +1,436 @@
+"""From an approved order to its outcome: the last look, the send, and what each of the four answers leads to.
+
+This file is where an order could be doubled or lost, so its rules are few:
+
+- Only an `Approved` is sent, its intent is durable, and `work.maybe_sent` is set before the first byte can leave.
+- `maybe_sent` is taken back by nothing but proof: the gate stopped it, the connection failed before any byte, the
+  venue refused it, or a full look-up after the last moment it could arrive found nothing.
+- An order that may have been sent is looked up before anything else is done with it, after a restart as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from copytrade.copying.plan import decide, price_moved
+from copytrade.domain.account import AccountId, Mode, venue_of
+from copytrade.domain.copy import Approved, Deferred, Skipped
+from copytrade.domain.errors import CredentialsRejected, NonceUnavailable, SendStopped, VenueError
+from copytrade.domain.events import (
+    CopyDecided,
+    Event,
+    OrderAccepted,
+    OrderHeld,
+    OrderProvedAbsent,
+    OrderRefused,
+    OrderStopped,
+    OrderUnknown,
+    SignalEmitted,
+)
+from copytrade.domain.ids import signal_id
+from copytrade.domain.money import Quantity
+from copytrade.domain.order import Effect, OrderKind, OrderState, Role
+from copytrade.domain.reasons import Reason
+from copytrade.domain.signal import Signal, SignalKind
+from copytrade.domain.state import OrderRecord
+from copytrade.domain.venue import Accepted, NotSent, OrderTicket, RefusedByVenue, Unknown
+from copytrade.engine.lookup import Lookup
+from copytrade.engine.ports import AccountClient
+from copytrade.engine.services import Services, ServiceStopping
+from copytrade.engine.tracker import Tracker
+
+_MODE_REASONS = {
+    Mode.CLOSE_ONLY: Reason.MODE_CLOSE_ONLY,
+    Mode.PAUSED: Reason.MODE_PAUSED,
+    Mode.DISARMED: Reason.MODE_DISARMED,
+}
+
+
+class LaneParked(Exception):
+    """Nothing of this account can go on until its fault is cleared, or for `for_s` seconds."""
+
+    def __init__(self, reason: Reason, detail: str, for_s: int | None) -> None:
+        super().__init__(detail)
+        self.reason, self.detail, self.for_s = reason, detail, for_s
+
+
+@dataclass(slots=True)
+class Work:
+    """One order in a lane. `approved` is None while it waits to be sized; `ceiling` bounds a released exit."""
+
+    order_id: str
+    account: AccountId
+    symbol: str
+    effect: Effect
+    role: Role
+    signal: Signal | None
+    approved: Approved | None
+    maybe_sent: bool = False
+    absent_after: datetime | None = None
+    ceiling: Quantity | None = None
+
+
+EmitSignal = Callable[[Signal], None]
+RefreshEquity = Callable[[AccountId, float], Awaitable[None]]
+"""Read an account's balances now, waiting so many seconds at most; leaves the books as they are if it cannot."""
+
+
+def approved_of(record: OrderRecord) -> Approved:
+    """The approval that an order in the ledger stands for."""
+    assert record.price is not None, "an approved order has a price"
+    return Approved(
+        record.order_id, record.signal_id or "", record.account, record.symbol, record.side, record.effect,
+        record.kind, record.quantity, record.price, record.limit_price, record.reason, record.detail, record.leg,
+    )  # fmt: skip
+
+
+def signal_of(record: OrderRecord, at: datetime) -> Signal:
+    """What a master order that was accepted at `at` tells the followers."""
+    intent = record.intent
+    assert intent is not None, "a master order keeps its intent"
+    return Signal(
+        signal_id(record.order_id, SignalKind.PLACED), SignalKind.PLACED, record.order_id, record.account,
+        record.symbol, record.side, record.effect, record.kind, record.quantity, intent.price, intent.equity_before,
+        intent.cash_before, intent.position_before, intent.exit_fraction, at,
+    )  # fmt: skip
+
+
+class Sender:
+    """Processes the work of all lanes; keeps nothing of its own between two calls."""
+
+    def __init__(self, services: Services, tracker: Tracker, emit: EmitSignal, refresh: RefreshEquity) -> None:
+        self._services = services
+        self._tracker = tracker
+        self._emit = emit
+        self._refresh = refresh
+        self._lookup = Lookup(services)
+
+    # -- the way of one order --------------------------------------------------------------------------------------
+
+    async def process(self, work: Work) -> bool:
+        """Bring one order to its answer. False when it must stay queued because others may go first.
+
+        Raises `LaneParked` and `ServiceStopping`, both with the work left as the ledger has it.
+        """
+        record = self._record(work)
+        if record is None or record.state not in (OrderState.DEFERRED, OrderState.APPROVED, OrderState.UNKNOWN):
+            self.finished(work)
+            return True
+        client = self._client(work, record)
+        if client is None:
+            return True
+        if work.maybe_sent and not await self._proved_absent(work, record, client):
+            self.finished(work)
+            return True
+        approved = await self._approved(work)
+        if approved is None:
+            self.finished(work)
+            return True
+        return await self._send(work, approved, client)
+
+    def budget_wait_s(self, work: Work) -> float:
+        """How long the account's budget would hold this order back now."""
+        member = self._services.roster.get(work.account)
+        if work.approved is None or member is None or member.client is None:
+            return 0
+        ticket = self._ticket(work.approved)
+        return member.client.wait_s(ticket) if ticket else 0
+
+    def stop(self, work: Work, reason: Reason, detail: str) -> None:
+        """End an order that provably never left."""
+        self._append(OrderStopped(work.order_id, reason, detail, self._services.clock()))
+        self.finished(work)
+
+    def finished(self, work: Work) -> None:
+        """Tell whoever waits that this order has had its answer."""
+        record = self._record(work)
+        if record is None or record.state is not OrderState.ACCEPTED:
+            known = record or self._services.ledger.find(work.order_id)
+            if known is not None:
+                self._services.books.ended(known, self._services.clock())
+        self._tracker.done(work.signal.signal_id if work.signal else work.order_id, work.order_id)
+
+    # -- sizing what was deferred ------------------------------------------------------------------------------------
+
+    async def _approved(self, work: Work) -> Approved | None:
+        """The approval to send under: the planned one, or for a deferred copy one that is decided now."""
+        services, approved = self._services, work.approved
+        if approved is not None:
+            held = services.ledger.state.position(approved.account, work.symbol)
+            if work.role is Role.MASTER or work.effect is Effect.ENTRY or approved.quantity <= held:
+                return approved
+        assert work.signal is not None, "only copies are deferred"
+        account = work.account
+        member = services.roster.get(account)
+        assert member is not None
+        if work.effect is Effect.EXIT:
+            await services.fills.settled(account, work.symbol)
+        else:
+            await self._refresh(account, services.limits.equity_wait_s)
+        instrument = services.instrument(venue_of(account), work.symbol)
+        book = services.books.book(member, work.symbol, instrument, unsettled=False)
+        record = self._record(work)
+        assert record is not None
+        decision = decide(
+            work.signal, book, services.rules, services.clock(), order_id=work.order_id, leg=record.leg
+        )
+        return await self._take(work, decision)
+
+    async def _take(self, work: Work, decision: Approved | Skipped | Deferred) -> Approved | None:
+        now = self._services.clock()
+        if isinstance(decision, Deferred):
+            if work.effect is Effect.EXIT:
+                self._hold(work, decision.reason, decision.detail)
+                return None
+            d = decision
+            decision = Skipped(
+                d.order_id, d.signal_id, d.account, d.symbol, d.side, d.effect, Reason.EQUITY_UNKNOWN, d.detail, d.leg
+            )
+        if isinstance(decision, Skipped):
+            self._append(CopyDecided(decision, now))
+            return None
+        if work.ceiling is not None and work.ceiling < decision.quantity:
+            decision = replace(decision, quantity=work.ceiling)
+        work.approved = decision
+        if decision.effect is Effect.ENTRY:
+            self._services.books.reserve(decision.account, decision.order_id, decision.quantity * decision.price)
+        # The size is part of the intent: it is durable before the order can leave.
+        await self._services.ledger.append([CopyDecided(decision, now)], hurry=True)
+        return decision
+
+    # -- the send ------------------------------------------------------------------------------------------------------
+
+    async def _send(self, work: Work, approved: Approved, client: AccountClient) -> bool:
+        services = self._services
+        ticket = self._ticket(approved)
+        if ticket is None:
+            self._cannot_place(work, Reason.NOT_LISTED, approved.symbol)
+            return True
+        retries = 0
+        while True:
+            stop = self._last_look(work, approved) or await self._price_stop(work, approved, ticket)
+            if stop is not None:
+                self._stopped(work, stop)
+                return True
+            if (wait_s := client.wait_s(ticket)) > 0:
+                await services.pause(min(wait_s, 0.5))
+                if work.effect is Effect.ENTRY:
+                    return False
+                continue
+            outcome = await self._place(work, approved, ticket, client)
+            if outcome is None:
+                return True
+            if isinstance(outcome, Accepted):
+                self._accepted(work, outcome.venue_order_id, outcome.sent_at, outcome.at)
+                return True
+            if isinstance(outcome, Unknown):
+                self._append(OrderUnknown(work.order_id, outcome.detail, outcome.sent_at, outcome.at))
+                work.absent_after = outcome.absent_after
+                record = self._record(work)
+                assert record is not None
+                if not await self._proved_absent(work, record, client):
+                    self.finished(work)
+                    return True
+                continue
+            retry_after_s = self._retry_after_s(work, outcome, retries)
+            if retry_after_s is None:
+                self._refused(work, outcome)
+                return True
+            retries += 1
+            await services.pause(retry_after_s)
+
+    async def _place(
+        self, work: Work, approved: Approved, ticket: OrderTicket, client: AccountClient
+    ) -> Accepted | RefusedByVenue | NotSent | Unknown | None:
+        """One send. None when the last look stopped it. `maybe_sent` is true exactly while it may be."""
+        services = self._services
+
+        def gate() -> None:
+            if (stop := self._last_look(work, approved)) is not None:
+                raise stop
+
+        work.maybe_sent = True
+        services.sends_in_flight += 1
+        try:
+            outcome = await client.place(ticket, gate)
+        except SendStopped as stop:
+            work.maybe_sent = False
+            self._stopped(work, stop)
+            return None
+        except NonceUnavailable as error:
+            work.maybe_sent = False
+            raise LaneParked(Reason.BAD_NONCE, str(error), None) from error
+        finally:
+            services.sends_in_flight -= 1
+        if isinstance(outcome, RefusedByVenue | NotSent):
+            work.maybe_sent = False
+        return outcome
+
+    def _last_look(self, work: Work, approved: Approved) -> SendStopped | None:
+        """Everything that can change between the plan and the wire, except the price."""
+        services = self._services
+        if (stop := services.stop_reason(work.role, work.effect)) is not None:
+            return stop
+        if work.role is Role.MASTER:
+            record = self._record(work)
+            expired = record is not None and self._too_old(record.planned_at) and work.effect is Effect.ENTRY
+            return SendStopped(Reason.ENTRY_EXPIRED, "") if expired else None
+        member = services.roster.get(approved.account)
+        if member is None:
+            return SendStopped(Reason.DISABLED, "no longer enrolled")
+        mode = member.terms.mode
+        if work.effect is Effect.EXIT:
+            return SendStopped(Reason.MODE_DISARMED, "") if mode is Mode.DISARMED else None
+        if not member.terms.enabled or member.left:
+            return SendStopped(Reason.DISABLED, "")
+        if mode is not Mode.ACTIVE:
+            return SendStopped(_MODE_REASONS[mode], "")
+        assert work.signal is not None
+        if self._too_old(work.signal.at):
+            return SendStopped(Reason.ENTRY_EXPIRED, f"the signal is from {work.signal.at:%H:%M:%S} UTC")
+        return None
+
+    async def _price_stop(self, work: Work, approved: Approved, ticket: OrderTicket) -> SendStopped | None:
+        """Entries at market have a price limit of their own; a limit order carries it along, an exit has none."""
+        if work.role is Role.MASTER or work.effect is Effect.EXIT or approved.kind is not OrderKind.MARKET:
+            return None
+        services = self._services
+        max_age_s = services.limits.price_max_age_s
+        quote = services.prices.fresh(ticket.instrument, max_age_s)
+        if quote is None:
+            try:
+                quote = await services.prices.quote(ticket.instrument, max_age_s)
+            except VenueError as error:
+                return SendStopped(Reason.PRICE_UNKNOWN, str(error))
+        price = quote.side_price(approved.side)
+        if price_moved(approved.side, approved.price, price, services.rules.max_slippage):
+            return SendStopped(Reason.PRICE_MOVED, f"the master's was {approved.price}, now it is {price}")
+        return None
+
+    # -- what each answer leads to ---------------------------------------------------------------------------------
+
+    def _accepted(
+        self, work: Work, venue_order_id: str, sent_at: datetime | None, at: datetime, *, found: bool = False
+    ) -> None:
+        events: list[Event] = [OrderAccepted(work.order_id, venue_order_id, sent_at, at, found)]
+        signal = None
+        if work.role is Role.MASTER:
+            record = self._record(work)
+            assert record is not None
+            signal = signal_of(record, at)
+            events.append(SignalEmitted(signal))
+        self._services.ledger.append(events, hurry=signal is not None)
+        self._services.fills.follow(work.order_id)
+        self.finished(work)
+        if signal is not None:
+            self._emit(signal)
+
+    async def _proved_absent(self, work: Work, record: OrderRecord, client: AccountClient) -> bool:
+        """Look the order up until it is found or can no longer be there. False when it was found."""
+        ticket = self._ticket(approved_of(record))
+        if ticket is None:
+            raise LaneParked(Reason.NOT_LISTED, f"{record.symbol} is no longer listed, yet an order may be open", None)
+        try:
+            execution = await self._lookup.until_known(ticket, record, work.absent_after, client)
+        except CredentialsRejected as error:
+            raise LaneParked(Reason.BAD_KEY, f"order {work.order_id} cannot be looked up: {error}", None) from error
+        if execution is not None:
+            self._accepted(work, execution.venue_order_id, record.sent_at, self._services.clock(), found=True)
+            return False
+        if record.state is OrderState.UNKNOWN:
+            self._append(OrderProvedAbsent(work.order_id, self._services.clock()))
+        work.maybe_sent, work.absent_after = False, None
+        return True
+
+    def _retry_after_s(self, work: Work, outcome: RefusedByVenue | NotSent, retries: int) -> float | None:
+        """How long to wait before the same order is tried again, or None when it is not to be."""
+        delays = self._services.limits.retry_delays_s
+        backoff_s = delays[min(retries, len(delays) - 1)]
+        if isinstance(outcome, RefusedByVenue):
+            if outcome.parks_account or outcome.retry_after_s is None:
+                return None
+            backoff_s = max(backoff_s, outcome.retry_after_s)
+        if retries == len(delays):
+            self._services.alert(f"order {work.order_id} ({work.effect}) is still refused: {outcome.detail}")
+        started_at = self._entry_started_at(work)
+        if started_at is None:
+            return backoff_s  # an exit is tried for as long as it takes
+        left_s = self._services.rules.entry_ttl_s - (self._services.clock() - started_at).total_seconds()
+        return backoff_s if left_s > backoff_s else None
+
+    def _refused(self, work: Work, outcome: RefusedByVenue | NotSent) -> None:
+        if isinstance(outcome, NotSent):
+            self.stop(work, Reason.VENUE_UNREACHABLE, outcome.detail)
+            return
+        if outcome.parks_account:
+            parked = LaneParked(outcome.reason, outcome.detail, outcome.parks_for_s)
+            if work.effect is Effect.ENTRY or work.role is Role.MASTER:
+                self._append(OrderRefused(work.order_id, outcome.reason, outcome.detail, outcome.at))
+                self.finished(work)
+            raise parked
+        self._cannot_place(work, outcome.reason, outcome.detail)
+
+    def _cannot_place(self, work: Work, reason: Reason, detail: str) -> None:
+        """A definite no: final for entries and for the master; a copy's exit is kept for the operator."""
+        if work.effect is Effect.EXIT and work.role is Role.COPY:
+            self._hold(work, reason, detail)
+        else:
+            self._append(OrderRefused(work.order_id, reason, detail, self._services.clock()))
+        self.finished(work)
+
+    def _stopped(self, work: Work, stop: SendStopped) -> None:
+        if stop.reason in (Reason.SHUTTING_DOWN, Reason.LEDGER_FAILED):
+            raise ServiceStopping  # the ledger still says approved, and the next start carries on from there
+        if work.effect is Effect.EXIT and work.role is Role.COPY:
+            self._hold(work, stop.reason, stop.detail)
+            self.finished(work)
+        else:
+            self.stop(work, stop.reason, stop.detail)
+
+    def _hold(self, work: Work, reason: Reason, detail: str) -> None:
+        self._append(OrderHeld(work.order_id, reason, detail, self._services.clock()))
+        self._services.alert(
+            f"an exit of {work.symbol} for {work.account} is held: {reason.text} {detail}".rstrip()
+            + "; unkill --place-exits places it"
+        )
+
+    # -- small things -------------------------------------------------------------------------------------------------
+
+    def _append(self, *events: Event) -> None:
+        self._services.ledger.append(events)
+
+    def _record(self, work: Work) -> OrderRecord | None:
+        return self._services.ledger.state.orders.get(work.order_id)
+
+    def _client(self, work: Work, record: OrderRecord) -> AccountClient | None:
+        """The account's client. Without one an entry that never left ends; anything else waits in a parked lane."""
+        member = self._services.roster.get(work.account)
+        if member is not None and member.client is not None:
+            return member.client
+        reason, detail = (Reason.DISABLED, "no longer enrolled") if member is None else member.unreachable or (
+            Reason.NOT_CONNECTED, ""
+        )  # fmt: skip
+        if work.effect is Effect.ENTRY and not work.maybe_sent:
+            self.stop(work, reason, detail)
+            return None
+        raise LaneParked(reason, detail, None)
+
+    def _ticket(self, approved: Approved) -> OrderTicket | None:
+        instrument = self._services.instrument(venue_of(approved.account), approved.symbol)
+        if instrument is None:
+            return None
+        return OrderTicket(
+            approved.order_id, approved.account, instrument, approved.side, approved.effect, approved.kind,
+            approved.quantity, approved.limit_price,
+        )  # fmt: skip
+
+    def _too_old(self, at: datetime) -> bool:
+        return (self._services.clock() - at).total_seconds() > self._services.rules.entry_ttl_s
+
+    def _entry_started_at(self, work: Work) -> datetime | None:
+        if work.effect is Effect.EXIT:
+            return None
+        record = self._record(work)
+        return work.signal.at if work.signal else record.planned_at if record else None

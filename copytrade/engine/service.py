@@ -1,0 +1,221 @@
+"""The running service: puts the parts of the engine together, starts by recovering, stops without dropping anything."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+
+from copytrade.copying.rules import CopyRules
+from copytrade.domain.account import AccountId, FollowerTerms, venue_of
+from copytrade.domain.copy import Decision, Deferred
+from copytrade.domain.errors import LedgerError, VenueError
+from copytrade.domain.events import OrderReleased
+from copytrade.domain.money import Amount
+from copytrade.domain.order import OrderState
+from copytrade.domain.signal import Signal
+from copytrade.domain.state import OrderRecord
+from copytrade.engine.books import Books
+from copytrade.engine.connect import Connector
+from copytrade.engine.desk import MasterDesk, MasterGuards
+from copytrade.engine.fanout import FanOut
+from copytrade.engine.fills import FillFollower
+from copytrade.engine.flatten import Flattener
+from copytrade.engine.killswitch import KillState, KillSwitch
+from copytrade.engine.lanes import Lanes
+from copytrade.engine.ports import Clock, Ledger, Venue
+from copytrade.engine.prices import PriceBoard
+from copytrade.engine.recovery import recover, work_of
+from copytrade.engine.refresh import Refresher
+from copytrade.engine.roster import AccountFactory, Member, Roster
+from copytrade.engine.sending import Sender
+from copytrade.engine.services import Alert, Limits, Services, ServiceStopping, log
+from copytrade.engine.tracker import Tracker
+
+_KILL_WATCH_S = 0.25
+_CONNECT_WAIT_S = 5.0  # at start, for accounts whose venue is slow; they connect later without holding up the others
+_LOAD_RETRY_S = (0.5, 1.0, 2.0, 5.0, 10.0)
+
+
+@dataclass(slots=True)
+class Wiring:
+    """Everything the engine is given."""
+
+    ledger: Ledger
+    clock: Clock
+    kill: KillSwitch
+    venues: dict[str, Venue]
+    factories: dict[str, AccountFactory]
+    master: FollowerTerms
+    followers: dict[AccountId, FollowerTerms]
+    rules: CopyRules
+    guards: MasterGuards
+    connect_min: Amount
+    limits: Limits
+    alert: Alert
+    planned: Callable[[Signal, tuple[Decision, ...]], None]
+
+
+class Engine:
+    """One master, its followers, and everything between a signal and its outcomes."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        w = wiring
+        roster = Roster(
+            Member(w.master), {account: Member(terms) for account, terms in w.followers.items()}
+        )
+        self.services = Services(
+            w.ledger, w.clock, w.kill, roster, Books(w.ledger.state), w.venues, w.rules, w.limits, w.alert, w.clock()
+        )
+        self.services.prices = PriceBoard(w.venues, w.clock)
+        self.services.fills = FillFollower(self.services, self._order_ended)
+        self.tracker = Tracker()
+        self.refresher = Refresher(self.services)
+        sender = Sender(self.services, self.tracker, self._emit, self.refresher.now)
+        self.lanes = Lanes(self.services, sender)
+        self.fanout = FanOut(self.services, self.lanes, self.tracker, w.planned)
+        self.desk = MasterDesk(self.services, self.lanes, self.tracker, self.refresher.now, w.guards)
+        self.connector = Connector(self.services, self.lanes, w.factories, w.connect_min)
+        self.flattener = Flattener(self.services, self.desk, self.fanout, self.tracker)
+        self.ready = asyncio.Event()
+        self.recovered: dict[str, int] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    # -- start and stop --------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Load the markets, connect, recover; returns when the first trade can be placed.
+
+        Raises `LedgerError` when the ledger has failed, and `ServiceStopping` if asked to stop meanwhile.
+        """
+        services = self.services
+        for venue in services.venues.values():
+            await self._load(venue)
+        connecting = [self.connector.start(member, venue_of(member.terms.account)) for member in services.roster]
+        self._tasks = [
+            asyncio.create_task(self._guarded(services.fills.run()), name="fills"),
+            asyncio.create_task(self._guarded(self.fanout.run()), name="fan-out"),
+        ]
+        self.recovered = recover(services, self.lanes, self.fanout, self.tracker)
+        await asyncio.wait(connecting, timeout=_CONNECT_WAIT_S)
+        self._tasks += [
+            asyncio.create_task(self._guarded(self.refresher.run()), name="refresh"),
+            asyncio.create_task(self._guarded(self._keep_warm()), name="keep warm"),
+            asyncio.create_task(self._guarded(self._watch_kill_switch()), name="kill switch"),
+        ]
+        self.ready.set()
+
+    async def stop(self, timeout_s: float = 15.0) -> None:
+        """Let orders on their way come to their answer, start no new ones, and close everything but the ledger."""
+        self.services.closing.set()
+        await self.lanes.close(timeout_s)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.connector.close()
+        for venue in self.services.venues.values():
+            await venue.close()
+
+    # -- what the outside asks for -----------------------------------------------------------------------------------
+
+    def apply_terms(self, terms: Mapping[AccountId, FollowerTerms]) -> None:
+        """Put changed follower settings in force: enrol, change, or let go."""
+        followers = self.services.roster.followers
+        for account, new in terms.items():
+            member = followers.get(account)
+            if member is None:
+                member = followers[account] = Member(new)
+                self.connector.start(member, venue_of(account))
+                continue
+            member.terms, member.left = new, False
+            if member.client is None:
+                self.connector.start(member, venue_of(account))
+        for account in [a for a in followers if a not in terms]:
+            member = followers[account]
+            member.left = True
+            held = [s for (a, s), q in self.services.ledger.state.positions.items() if a == account and q]
+            if held:
+                self.services.alert(
+                    f"{account} has left the user files while it holds copied {', '.join(held)}; "
+                    "its exits still follow the master until it is flat"
+                )
+
+    def apply_rules(self, rules: CopyRules, guards: MasterGuards) -> None:
+        """Put changed settings of copying in force, for the next signal and for copies not yet sent."""
+        self.services.rules = rules
+        self.desk.guards = guards
+
+    def place_held_exits(self) -> int:
+        """Place the exits that were held, sized by what is held now. Returns how many."""
+        services = self.services
+        held = [r for r in services.ledger.state.orders.values() if r.state is OrderState.HELD]
+        for record in sorted(held, key=lambda r: r.planned_at):
+            services.ledger.append([OrderReleased(record.order_id, services.clock())])
+            self.lanes.submit(work_of(services, record))
+        return len(held)
+
+    # -- inside ------------------------------------------------------------------------------------------------------
+
+    def _emit(self, signal: Signal) -> None:
+        self.fanout.emit(signal)
+
+    def _order_ended(self, record: OrderRecord, next_leg: Deferred | None) -> None:
+        self.refresher.soon(record.account)
+        if next_leg is None:
+            return
+        if next_leg.leg > self.services.limits.exit_legs_max:
+            self.services.alert(
+                f"{record.account}: an exit of {record.symbol} was cut short {next_leg.leg} times; still trying"
+            )
+        self.lanes.submit(work_of(self.services, self.services.ledger.state.orders[next_leg.order_id]))
+
+    async def _load(self, venue: Venue) -> None:
+        attempt = 0
+        while True:
+            try:
+                count = await venue.load_instruments()
+            except VenueError as error:
+                if attempt == 0:
+                    self.services.alert(f"{venue.name} does not answer ({error}); trying until it does")
+                await self.services.pause(_LOAD_RETRY_S[min(attempt, len(_LOAD_RETRY_S) - 1)])
+                attempt += 1
+            else:
+                log.info("%s lists %d instruments", venue.name, count)
+                return
+
+    async def _keep_warm(self) -> None:
+        """Hold open connections for the next fan-out, as many as it can use."""
+        services = self.services
+        while True:
+            for name, venue in services.venues.items():
+                accounts = sum(1 for m in services.roster if venue_of(m.terms.account) == name)
+                if not services.sends_in_flight:
+                    await venue.warm(min(accounts, services.limits.warm_connections_max))
+            await services.pause(services.limits.keep_warm_every_s)
+
+    async def _watch_kill_switch(self) -> None:
+        """Report the switch, and flatten when it says so. Stopping is not this task's job: every send looks itself."""
+        services, last = self.services, KillState.OFF
+        while True:
+            state = services.kill.look()
+            if state is not last:
+                services.alert(f"kill switch: {last} -> {state}")
+                if state is KillState.FLATTEN:
+                    await self.flattener.flatten(services.clock().isoformat())
+                    if services.kill.look() is KillState.FLATTEN:
+                        services.kill.engage(KillState.HALT)
+                        services.alert("everything is flattened as far as it could be; the kill switch now halts")
+                last = state
+            await services.pause(_KILL_WATCH_S)
+
+    async def _guarded(self, work: Coroutine[object, object, None]) -> None:
+        """Run a background task; one that fails says so instead of dying in silence."""
+        try:
+            await work
+        except ServiceStopping:
+            return
+        except LedgerError as error:
+            self.services.alert(f"the ledger failed, nothing more is sent: {error}")
+        except Exception as error:
+            log.exception("a background task failed")
+            self.services.alert(f"a background task failed ({type(error).__name__}); restart the worker")
