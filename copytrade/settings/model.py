@@ -1,0 +1,378 @@
+"""Every setting with its default, its range and its meaning. `docs/settings.md` is printed from this file.
+
+Amounts and fractions are `Decimal`, durations are seconds or milliseconds as their names say.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+Venue = Literal["kraken", "coinbase", "alpaca", "okx", "binance"]
+VENUES: tuple[Venue, ...] = ("kraken", "coinbase", "alpaca", "okx", "binance")
+
+
+def exact(value: Any) -> Any:
+    """A number without a detour through binary fractions: 0.1 must stay 0.1."""
+    if isinstance(value, bool) or not isinstance(value, (str, int, Decimal)):
+        raise ValueError('must be a number | Write it like 0.10 or "0.10"')
+    if isinstance(value, Decimal) and value.is_finite() and not -30 <= int(value.as_tuple().exponent) <= 30:
+        raise ValueError("has more digits than money has | Round it")
+    if isinstance(value, str) and not re.fullmatch(r"-?[0-9]{1,30}(\.[0-9]{1,30})?", value):
+        raise ValueError('must be a plain decimal number | Write it like 0.10 or "0.10"')
+    return value
+
+
+def _duration(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
+        raise ValueError("must be a number | Write it like 5 or 0.5")
+    return float(value)
+
+
+# Bounds: no account of this service's size holds a trillion; a figure above it is a slip of the keyboard.
+_AMOUNT_MAX = Decimal(10) ** 12
+Amount = Annotated[Decimal, BeforeValidator(exact), Field(ge=0, le=_AMOUNT_MAX, allow_inf_nan=False)]
+PositiveAmount = Annotated[Decimal, BeforeValidator(exact), Field(gt=0, le=_AMOUNT_MAX, allow_inf_nan=False)]
+Share = Annotated[Decimal, BeforeValidator(exact), Field(gt=0, le=1, allow_inf_nan=False)]
+Seconds = Annotated[float, BeforeValidator(_duration), Field(allow_inf_nan=False)]
+Whole = Annotated[int, Field(strict=True)]
+Switch = Annotated[bool, Field(strict=True)]
+
+
+def is_loopback(base_url: str) -> bool:
+    """Whether a URL's host is this very machine."""
+    host = urlsplit(base_url).hostname or ""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _base_url(value: str) -> str:
+    advice = " | Write it like https://api.kraken.com or http://127.0.0.1:8080"
+    if not value.isprintable() or not value.isascii() or " " in value:
+        raise ValueError("must be a plain URL" + advice)
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError:
+        raise ValueError("is not a URL" + advice) from None
+    if "@" in value or parts.username is not None:
+        raise ValueError("must not carry a user or password" + advice)
+    if not parts.hostname or port == 0:
+        raise ValueError("needs a host" + advice)
+    if parts.path not in ("", "/") or "?" in value or "#" in value:
+        raise ValueError("must end after the host and port" + advice)
+    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(value)):
+        raise ValueError("must be https; http is for this machine's own addresses only" + advice)
+    return value.rstrip("/")
+
+
+BaseUrl = Annotated[str, Field(strict=True, max_length=300), AfterValidator(_base_url)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class MasterSettings(Section):
+    """The account that is copied, and what trades on it."""
+
+    venue: Venue = Field(default="kraken", description="Where the master account trades.")
+    strategy: Annotated[
+        str,
+        Field(strict=True, pattern=r"^(none|sample|apex|[A-Za-z_][\w]*(\.[A-Za-z_][\w]*)*:[A-Za-z_]\w*)$"),
+    ] = Field(
+        default="none",
+        description="What places the master's orders: `none`, `sample`, `apex`, or `package.module:Class`.",
+    )
+    watch: Switch = Field(
+        default=False, description="Also copy orders that were placed on the master account by hand."
+    )
+    watch_every_s: Seconds = Field(
+        default=2.0, ge=0.5, le=60, description="How often the watcher asks the venue for such orders."
+    )
+    sample_every_s: Seconds = Field(
+        default=60.0, ge=0.1, le=86_400, description="How often the sample strategy trades."
+    )
+    sample_instrument: Annotated[str, Field(strict=True, pattern=r"^[A-Z0-9.]{1,16}/[A-Z0-9.]{1,16}$")] = (
+        Field(default="BTC/USD", description="What the sample strategy trades.")
+    )
+    sample_usd: PositiveAmount = Field(
+        default=Decimal(1000), description="Size of each order of the sample strategy."
+    )
+
+
+class CopySettings(Section):
+    """How a follower's order is sized, and when it is not sent. Each follower may have stricter limits of its own."""
+
+    basis: Literal["equity", "cash"] = Field(
+        default="equity",
+        description="What the ratio of follower to master is taken from: all they own, or cash alone.",
+    )
+    max_user_risk: Share = Field(
+        default=Decimal("0.10"),
+        description="An entry costs at most this share of the follower's equity (0.10 is 10 %).",
+    )
+    entry_ttl_s: Seconds = Field(
+        default=60.0,
+        gt=0,
+        le=3600,
+        description="An entry that could not be sent for this long is dropped. Exits never expire.",
+    )
+    max_slippage: Annotated[
+        Decimal, BeforeValidator(exact), Field(gt=0, le=Decimal("0.5"), allow_inf_nan=False)
+    ] = Field(
+        default=Decimal("0.005"),
+        description="An entry is dropped when the price is worse than the master's by more than this.",
+    )
+    below_minimum: Literal["skip", "round_up"] = Field(
+        default="skip",
+        description="A size under the venue's minimum: skipped, or rounded up to it where the cap allows.",
+    )
+    entry_order: Literal["same", "ioc_limit"] = Field(
+        default="same",
+        description="Entries are the master's kind of order, or limits at `max_slippage` that fill at once or not.",
+    )
+    equity_max_age_s: Seconds = Field(
+        default=600.0, ge=1, le=86_400, description="No copy is sized on a balance older than this."
+    )
+    price_max_age_s: Seconds = Field(
+        default=5.0, ge=0.1, le=300, description="No entry is checked against a price older than this."
+    )
+    fee_rate: Annotated[
+        Decimal, BeforeValidator(exact), Field(ge=0, le=Decimal("0.1"), allow_inf_nan=False)
+    ] = Field(
+        default=Decimal("0.004"),
+        description="Allowance for fees when an entry is checked against free cash (0.004 is 0.4 %).",
+    )
+
+
+class GuardSettings(Section):
+    """Figures below or above which nothing is traded, in the account's quote currency."""
+
+    connect_min: Amount = Field(default=Decimal("1.00"), description="An account with less is not connected.")
+    funded_min: Amount = Field(default=Decimal("2.00"), description="An account with less does not trade.")
+    min_cash_to_buy: Amount = Field(
+        default=Decimal("5.00"), description="No entry of an account with less free cash."
+    )
+    minimum_trading_balance: Amount = Field(
+        default=Decimal("25.00"), description="No entry of an account with less equity."
+    )
+    max_positions: Whole = Field(
+        default=8, ge=1, le=1000, description="The strategy opens at most this many positions."
+    )
+    max_master_order_usd: PositiveAmount | None = Field(
+        default=Decimal(1_000_000),
+        description="A master order above this is refused as a slip of the keyboard; `null`: no limit.",
+    )
+    suppress_single_exchange_warning: Switch = Field(
+        default=False,
+        description="No warning when only one venue is connected (also `SUPPRESS_SINGLE_EXCHANGE_WARNING=true`).",
+    )
+
+
+class VenueSettings(Section):
+    """How a venue is reached."""
+
+    base_url: BaseUrl = Field(description="Where the venue's API is.")
+    max_connections: Whole = Field(
+        default=250,
+        ge=1,
+        le=5000,
+        description="Open connections at most; orders beyond that wait for a free one.",
+    )
+    keepalive_s: Seconds = Field(
+        default=60.0, ge=1, le=600, description="An unused connection is closed after this."
+    )
+    request_timeout_s: Seconds = Field(
+        default=10.0, ge=1, le=120, description="A request without an answer is given up after this."
+    )
+    clock_skew_max_s: Seconds = Field(
+        default=2.0, ge=0.1, le=30, description="The check complains when our clock is further off."
+    )
+    body_max_bytes: Whole = Field(
+        default=2_000_000,
+        ge=10_000,
+        le=100_000_000,
+        description="A longer answer is not read: it is no answer of a venue.",
+    )
+    ip_orders_per_s: (
+        Annotated[Decimal, BeforeValidator(exact), Field(gt=0, le=10_000, allow_inf_nan=False)] | None
+    ) = Field(
+        default=None,
+        description="Orders per second from this machine, all accounts together; `null` where the venue publishes none.",
+    )
+
+
+class KrakenSettings(VenueSettings):
+    """Kraken Spot REST."""
+
+    base_url: BaseUrl = Field(default="https://api.kraken.com", description="Where Kraken's API is.")
+    tier: Literal["starter", "intermediate", "pro"] = Field(
+        default="starter",
+        description="Verification level of the accounts, which sets Kraken's rate limits. The lowest is always safe.",
+    )
+    order_deadline_s: Seconds = Field(
+        default=5.0,
+        ge=2,
+        le=60,
+        description="Kraken itself refuses an order that reaches it later than this (it allows 2 to 60).",
+    )
+    absence_settle_s: Seconds = Field(
+        default=2.0,
+        ge=0,
+        le=60,
+        description="Wait after the deadline before an order that is nowhere to be found counts as absent.",
+    )
+
+
+class CoinbaseSettings(VenueSettings):
+    """Coinbase Advanced Trade."""
+
+    base_url: BaseUrl = Field(default="https://api.coinbase.com", description="Where Coinbase's API is.")
+
+
+class AlpacaSettings(VenueSettings):
+    """Alpaca Trading API."""
+
+    base_url: BaseUrl = Field(default="https://api.alpaca.markets", description="Where Alpaca's API is.")
+
+
+class OkxSettings(VenueSettings):
+    """OKX API v5."""
+
+    base_url: BaseUrl = Field(default="https://www.okx.com", description="Where OKX's API is.")
+
+
+class BinanceSettings(VenueSettings):
+    """Binance Spot."""
+
+    base_url: BaseUrl = Field(default="https://api.binance.com", description="Where Binance's API is.")
+
+
+class VenuesSettings(Section):
+    """One block for each venue. `<VENUE>_BASE_URL` in the environment replaces its `base_url`."""
+
+    kraken: KrakenSettings = KrakenSettings()
+    coinbase: CoinbaseSettings = CoinbaseSettings()
+    alpaca: AlpacaSettings = AlpacaSettings()
+    okx: OkxSettings = OkxSettings()
+    binance: BinanceSettings = BinanceSettings()
+
+    def of(self, venue: Venue) -> VenueSettings:
+        settings: VenueSettings = getattr(self, venue)
+        return settings
+
+
+class PaperSettings(Section):
+    """The simulated venues of `mode: paper`. No request leaves this machine."""
+
+    seed: Whole = Field(default=7, ge=0, le=2**63 - 1, description="The same seed gives the same prices.")
+    volatility: Annotated[
+        Decimal, BeforeValidator(exact), Field(ge=0, le=Decimal("0.1"), allow_inf_nan=False)
+    ] = Field(
+        default=Decimal("0.0001"),
+        description="How much prices move: the standard deviation of one second's change (0.0001 is about 3 % a day).",
+    )
+    fill_delay_ms: Whole = Field(
+        default=50, ge=0, le=60_000, description="A simulated market order fills after this."
+    )
+    reply_delay_ms: Whole = Field(
+        default=20, ge=0, le=60_000, description="A simulated venue answers after this."
+    )
+    master_cash: Amount = Field(
+        default=Decimal(10_000), description="What the simulated master account starts with."
+    )
+    follower_cash: Amount = Field(
+        default=Decimal(1_000),
+        description="What a simulated follower starts with, unless its `paper_cash` says otherwise.",
+    )
+    store: Switch = Field(default=True, description="Simulated balances and orders outlast a restart.")
+
+
+class EngineSettings(Section):
+    """Inner figures. There is seldom a reason to touch them."""
+
+    ledger_group_ms: Whole = Field(
+        default=5, ge=0, le=1000, description="Outcomes that arrive within this are committed together."
+    )
+    refresh_spread_s: Seconds = Field(
+        default=300.0,
+        ge=10,
+        le=86_400,
+        description="Balances of all accounts are refreshed once in this time, evenly spread.",
+    )
+    nonce_jumps_max: Whole = Field(
+        default=3,
+        ge=0,
+        le=10,
+        description="Jumps of a key's nonce after `Invalid nonce`, before its lane parks with an alert.",
+    )
+    lane_queue_max: Whole = Field(
+        default=1000, ge=1, le=100_000, description="Orders waiting for one account, at most."
+    )
+    shutdown_grace_s: Seconds = Field(
+        default=10.0,
+        ge=0,
+        le=300,
+        description="How long a stop waits for answers to orders that have been sent.",
+    )
+
+
+class LogSettings(Section):
+    """What is logged, and how."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description="The least that is logged."
+    )
+    format: Literal["auto", "plain", "json"] = Field(
+        default="auto",
+        description="`plain` lines, `json` lines, or by what the output is: plain on a terminal, else JSON.",
+    )
+
+
+class Settings(Section):
+    """The whole of `config/copytrade.yaml`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    mode: Literal["paper", "live"] = Field(
+        default="paper",
+        description="`paper` trades on simulated venues and needs no credentials; `live` sends real orders.",
+    )
+    master: MasterSettings = MasterSettings()
+    # `copy` is a method of every pydantic model, hence another name in code.
+    copying: CopySettings = Field(default=CopySettings(), alias="copy")
+    guards: GuardSettings = GuardSettings()
+    venues: VenuesSettings = VenuesSettings()
+    paper: PaperSettings = PaperSettings()
+    engine: EngineSettings = EngineSettings()
+    log: LogSettings = LogSettings()
+
+    def overridden_venues(self) -> tuple[Venue, ...]:
+        """Venues whose address is not the public one."""
+        return tuple(
+            venue
+            for venue in VENUES
+            if self.venues.of(venue).base_url != type(self.venues.of(venue)).model_fields["base_url"].default
+        )
+
+    def real_venues_in_paper(self) -> tuple[Venue, ...]:
+        """Venues that paper trading was pointed at although they are not on this machine. Must be empty to start.
+
+        Paper mode uses the simulated venues unless an address says otherwise; an address elsewhere would send
+        paper orders to somebody's real venue.
+        """
+        if self.mode != "paper":
+            return ()
+        return tuple(
+            venue for venue in self.overridden_venues() if not is_loopback(self.venues.of(venue).base_url)
+        )
