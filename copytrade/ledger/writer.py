@@ -22,7 +22,7 @@ from copytrade.domain.events import (
 )
 from copytrade.domain.money import plain
 from copytrade.ledger import rows
-from copytrade.ledger.faults import ledger_error
+from copytrade.ledger.faults import damaged, ledger_error
 from copytrade.ledger.group import Group
 
 logger = logging.getLogger(__name__)
@@ -180,8 +180,9 @@ class Writer:
         seq = self._write_events(group.events)
         opened = [rows.order_row(fields) for fields in group.opened.values()]
         rows.write_rows(self._connection, rows.insert_orders, opened)
-        changed = [rows.order_row(fields) for fields in group.changed.values()]
-        rows.write_rows(self._connection, rows.update_orders, changed)
+        changed = [rows.order_change(fields) for fields in group.changed.values()]
+        if (touched := rows.write_rows(self._connection, rows.update_orders, changed)) != len(changed):
+            raise damaged(self._path, f"{len(changed)} orders changed and only {touched} of them are in it")
         self._write_positions(group)
         balances = [rows.balances_row(account, seen) for account, seen in group.observed.items()]
         rows.write_rows(self._connection, rows.replace_balances, balances)
