@@ -1,0 +1,181 @@
+"""What other programs (the command line, a page) may ask the ledger, while the worker writes it.
+
+Answers are plain dictionaries by column, money as text, times as ISO 8601 in UTC; newest first unless said otherwise.
+Nothing here writes or makes a file.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from copytrade.domain.errors import LedgerCorrupt
+from copytrade.domain.order import OrderState, Role
+from copytrade.ledger.faults import damaged, ledger_error
+from copytrade.ledger.opening import open_for_reading
+
+Record = dict[str, Any]
+
+# A page of answers; a caller that wants more asks for it by `limit`, up to what fits a screen's memory.
+DEFAULT_LIMIT = 100
+LIMIT_MAX = 100_000
+
+
+class LedgerReader:
+    """Questions to the ledger file at `path`. Raises `LedgerError`: there is none yet, it is damaged, or newer."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        self._connection = open_for_reading(self.path)
+        self._connection.row_factory = sqlite3.Row
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def signals(self, limit: int = DEFAULT_LIMIT, since: datetime | None = None) -> list[Record]:
+        """What the master did. `planned_at` is None while followers have not been asked yet.
+
+        Each has the counts of its copies by state under `copies`, for example `{"filled": 97, "skipped": 3}`.
+        """
+        where, values = ("WHERE at >= ?", [since.astimezone(UTC).isoformat()]) if since else ("", [])
+        found = self._ask(f"SELECT * FROM signals {where} ORDER BY rowid DESC LIMIT ?", [*values, _bounded(limit)])  # noqa: S608
+        for record in found:
+            body = self._json("signals", record["signal_id"], record.pop("body"))["signal"]
+            for name in ("kind", "order_kind", "equity_before", "cash_before", "position_before", "exit_fraction"):
+                record[name] = body[name]
+            record["copies"] = self._count("orders WHERE signal_id = ?", [record["signal_id"]])
+        return found
+
+    def orders(
+        self,
+        *,
+        signal_id: str | None = None,
+        account: str | None = None,
+        state: OrderState | str | None = None,
+        role: Role | str | None = None,
+        since: datetime | None = None,
+        limit: int = DEFAULT_LIMIT,
+    ) -> list[Record]:
+        """Orders of the master and copies, by any of these."""
+        asked = {
+            "signal_id = ?": signal_id,
+            "account = ?": account,
+            "state = ?": None if state is None else str(OrderState(state)),
+            "role = ?": None if role is None else str(Role(role)),
+            "planned_at >= ?": None if since is None else since.astimezone(UTC).isoformat(),
+        }
+        terms = [term for term, value in asked.items() if value is not None]
+        where = f"WHERE {' AND '.join(terms)}" if terms else ""
+        values = [value for value in asked.values() if value is not None]
+        return self._orders(f"{where} ORDER BY n DESC LIMIT ?", [*values, _bounded(limit)])
+
+    def copies(
+        self,
+        *,
+        signal_id: str | None = None,
+        account: str | None = None,
+        state: OrderState | str | None = None,
+        limit: int = DEFAULT_LIMIT,
+    ) -> list[Record]:
+        """Followers' answers, by any of these."""
+        return self.orders(signal_id=signal_id, account=account, state=state, role=Role.COPY, limit=limit)
+
+    def order(self, order_id: str) -> Record | None:
+        found = self._orders("WHERE order_id = ?", [order_id])
+        return found[0] if found else None
+
+    def open_orders(self, limit: int = LIMIT_MAX) -> list[Record]:
+        """Orders that are not at their end, oldest first."""
+        return self._orders("WHERE ended_at IS NULL ORDER BY n LIMIT ?", [_bounded(limit)])
+
+    def held_exits(self, limit: int = LIMIT_MAX) -> list[Record]:
+        """Exits kept for the operator's word, oldest first."""
+        held = str(OrderState.HELD)
+        return self._orders("WHERE ended_at IS NULL AND state = ? ORDER BY n LIMIT ?", [held, _bounded(limit)])
+
+    def positions(self, account: str | None = None) -> list[Record]:
+        """Copied positions (for the master: what its orders here have built) that are not flat, by account."""
+        if account is None:
+            return self._ask("SELECT account, symbol, quantity FROM positions ORDER BY account, symbol", [])
+        query = "SELECT account, symbol, quantity FROM positions WHERE account = ? ORDER BY symbol"
+        return self._ask(query, [account])
+
+    def balances(self) -> list[Record]:
+        """The latest observation of each account; `holdings` is quantities by asset."""
+        found = self._ask("SELECT * FROM balances ORDER BY account", [])
+        for record in found:
+            record["holdings"] = self._json("balances", record["account"], record["holdings"])
+        return found
+
+    def parked(self) -> list[Record]:
+        """Accounts that wait for somebody to clear their fault."""
+        return self._ask("SELECT account, reason, detail, at FROM parked ORDER BY account", [])
+
+    def counts(self) -> Record:
+        """How much there is: `signals`, `unplanned`, `orders`, `open`, `ended`, `events`, and `orders_by_state`."""
+        meta = self._ask("SELECT signals_count, ended_count, last_seq, created_at FROM meta WHERE id = 1", [])[0]
+        open_now = self._count("orders WHERE ended_at IS NULL", [])
+        unplanned = self._ask("SELECT count(*) AS n FROM signals WHERE planned_at IS NULL", [])[0]["n"]
+        return {
+            "created_at": meta["created_at"],
+            "events": meta["last_seq"],
+            "signals": meta["signals_count"],
+            "unplanned": unplanned,
+            "orders": meta["ended_count"] + sum(open_now.values()),
+            "open": sum(open_now.values()),
+            "ended": meta["ended_count"],
+            "orders_by_state": self._count("orders", []),
+        }
+
+    def events(self, after: int | None = None, limit: int = DEFAULT_LIMIT) -> list[Record]:
+        """Events as `seq, at, name, body`, oldest first: the latest ones, or those that follow number `after`."""
+        columns = "SELECT seq, at, name, body FROM events"
+        if after is None:
+            found = self._ask(f"{columns} ORDER BY seq DESC LIMIT ?", [_bounded(limit)])[::-1]
+        else:
+            found = self._ask(f"{columns} WHERE seq > ? ORDER BY seq LIMIT ?", [after, _bounded(limit)])
+        for record in found:
+            record["body"] = self._json("events", record["seq"], record["body"])
+        return found
+
+    # -- inside -----------------------------------------------------------------------------------------------------
+
+    def _orders(self, rest: str, values: Sequence[Any]) -> list[Record]:
+        found = self._ask(f"SELECT * FROM orders {rest}", values)  # noqa: S608  (our words; values are bound)
+        for record in found:
+            del record["n"], record["intent"]
+        return found
+
+    def _count(self, which: str, values: Sequence[Any]) -> dict[str, int]:
+        found = self._ask(f"SELECT state, count(*) AS n FROM {which} GROUP BY state ORDER BY state", values)  # noqa: S608
+        return {record["state"]: record["n"] for record in found}
+
+    def _ask(self, query: str, values: Sequence[Any]) -> list[Record]:
+        try:
+            return [dict(row) for row in self._connection.execute(query, values).fetchall()]
+        except sqlite3.Error as fault:
+            raise ledger_error(self.path, "read", fault) from fault
+
+    def _json(self, table: str, row: object, text: str) -> Any:
+        try:
+            return json.loads(text)
+        except ValueError as fault:
+            error: LedgerCorrupt = damaged(self.path, f"table {table}, row {row}: {fault}")
+            raise error from fault
+
+
+def _bounded(limit: int) -> int:
+    return max(0, min(limit, LIMIT_MAX))
