@@ -10,9 +10,10 @@ from copytrade.copying.rules import CopyRules
 from copytrade.domain.account import AccountId, FollowerTerms, venue_of
 from copytrade.domain.copy import Decision, Deferred
 from copytrade.domain.errors import LedgerError, VenueError
-from copytrade.domain.events import OrderReleased
+from copytrade.domain.events import OrderHeld, OrderReleased
 from copytrade.domain.money import Amount
 from copytrade.domain.order import OrderState
+from copytrade.domain.reasons import Reason
 from copytrade.domain.signal import Signal
 from copytrade.domain.state import OrderRecord
 from copytrade.engine.books import Books
@@ -164,9 +165,11 @@ class Engine:
         if next_leg is None:
             return
         if next_leg.leg > self.services.limits.exit_legs_max:
-            self.services.alert(
-                f"{record.account}: an exit of {record.symbol} was cut short {next_leg.leg} times; still trying"
-            )
+            detail = f"cut short {next_leg.leg} times, {next_leg.detail}"
+            held = OrderHeld(next_leg.order_id, Reason.MARKET_CLOSED, detail, self.services.clock())
+            self.services.ledger.append([held])
+            self.services.alert(f"an exit of {record.symbol} for {record.account} is held: {detail}")
+            return
         self.lanes.submit(work_of(self.services, self.services.ledger.state.orders[next_leg.order_id]))
 
     async def _load(self, venue: Venue) -> None:

@@ -1,0 +1,1 @@
+"""What people see and type: commands, the worker's screen, its control socket."""

@@ -1,0 +1,86 @@
+"""The worker's screen: each master order, and under it one line for each follower."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from copytrade.domain.account import user_of
+from copytrade.domain.copy import Decision
+from copytrade.domain.order import OrderState
+from copytrade.domain.signal import Signal
+from copytrade.domain.state import OrderRecord
+from copytrade.engine.ports import Ledger
+from copytrade.engine.tracker import Tracker
+
+LINES_MAX = 40  # followers shown one by one; more than a screen of them is for `copies`, not for watching
+_ANSWERS_WAIT_S = 3.0
+
+_FAILED = (OrderState.REFUSED, OrderState.STOPPED)
+_AT_VENUE = (OrderState.ACCEPTED, OrderState.FILLED, OrderState.CANCELLED)
+
+
+class Report:
+    """Prints a signal's fan-out once its copies have had their answers, or after three seconds as it stands."""
+
+    def __init__(self, ledger: Ledger, tracker: Tracker, write: Callable[[str], None]) -> None:
+        self._ledger = ledger
+        self._tracker = tracker
+        self._write = write
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def planned(self, signal: Signal, copies: Sequence[Decision]) -> None:
+        task = asyncio.create_task(self._print(signal))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def drain(self) -> None:
+        """Wait for what is still to be printed."""
+        await asyncio.gather(*self._tasks)
+
+    async def _print(self, signal: Signal) -> None:
+        await self._tracker.wait(signal.signal_id, _ANSWERS_WAIT_S)
+        master = self._ledger.find(signal.master_order_id)
+        self._write("\n".join([master_line(signal, master), *copy_lines(self._ledger.copies_of(signal.signal_id))]))
+
+
+def master_line(signal: Signal, master: OrderRecord | None) -> str:
+    base, quote = signal.symbol.split("/")
+    if master is None:
+        return f"{signal.at:%H:%M:%S}  everybody out of {signal.symbol} (flatten)"
+    worth = (signal.quantity * signal.price).value
+    return (
+        f"{signal.at:%H:%M:%S}  master {signal.side}s {signal.quantity} {base} at {signal.price} {quote}"
+        f" ({worth:,.2f} {quote})  {master.venue_order_id or master.state}"
+    )
+
+
+def copy_lines(copies: Sequence[OrderRecord]) -> list[str]:
+    """One line a follower, then the summary."""
+    width = max((len(user_of(c.account)) for c in copies), default=0)
+    lines = [f"    {user_of(c.account):<{width}}  {copy_line(c)}" for c in copies[:LINES_MAX]]
+    if len(copies) > LINES_MAX:
+        lines.append(f"    … and {len(copies) - LINES_MAX} more (python -m copytrade copies)")
+    sent = sum(c.state in _AT_VENUE for c in copies)
+    failed = sum(c.state in _FAILED for c in copies)
+    skipped = sum(c.state is OrderState.SKIPPED for c in copies)
+    waiting = len(copies) - sent - failed - skipped
+    tried = sent + failed + waiting
+    late = f", waiting {waiting}" if waiting else ""
+    lines.append(f"    Success {sent}/{tried}, failed {failed}/{tried}, skipped {skipped}{late}")
+    return lines
+
+
+def copy_line(copy: OrderRecord) -> str:
+    base, _, quote = copy.symbol.partition("/")
+    because = f" ({copy.detail})" if copy.detail else ""
+    if copy.state is OrderState.SKIPPED:
+        return f"skipped: {copy.reason.text}{because}"
+    if copy.state in _FAILED:
+        return f"not placed: {copy.reason.text}{because}"
+    if copy.state in _AT_VENUE:
+        assert copy.price is not None
+        worth = (copy.quantity * copy.price).value
+        done = f", {copy.filled} filled" if copy.filled else ""
+        return f"{copy.side}s {copy.quantity} {base} ({worth:,.2f} {quote})  {copy.venue_order_id}{done}; {copy.reason.text}"
+    return f"{copy.state}: {copy.reason.text}{because}"

@@ -1,0 +1,1 @@
+"""The one place that wires: settings, files and clocks in, a running system out."""

@@ -1,0 +1,77 @@
+"""The operator's settings in the words of the domain and the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from decimal import Decimal
+
+from copytrade.copying.rules import Basis, BelowMinimum, CopyRules
+from copytrade.domain.account import MASTER_USER, AccountId, FollowerTerms, Mode, account_id
+from copytrade.domain.money import Amount
+from copytrade.domain.order import OrderKind
+from copytrade.engine.desk import MasterGuards
+from copytrade.engine.services import Limits
+from copytrade.settings.model import Settings
+from copytrade.settings.users import User
+
+
+def copy_rules(settings: Settings) -> CopyRules:
+    c, g = settings.copying, settings.guards
+    return CopyRules(
+        basis=Basis(c.basis),
+        entry_ttl_s=int(c.entry_ttl_s),
+        max_slippage=c.max_slippage,
+        below_minimum=BelowMinimum(c.below_minimum),
+        entry_kind=OrderKind.IOC_LIMIT if c.entry_order == "ioc_limit" else OrderKind.MARKET,
+        equity_max_age_s=int(c.equity_max_age_s),
+        fee_rate=c.fee_rate,
+        min_cash_to_buy=Amount(g.min_cash_to_buy),
+        minimum_trading_balance=Amount(g.minimum_trading_balance),
+    )
+
+
+def master_guards(settings: Settings) -> MasterGuards:
+    g = settings.guards
+    return MasterGuards(
+        max_order=None if g.max_master_order_usd is None else Amount(g.max_master_order_usd),
+        min_cash_to_buy=Amount(g.min_cash_to_buy),
+    )
+
+
+def limits(settings: Settings) -> Limits:
+    return replace(
+        Limits(),
+        price_max_age_s=float(settings.copying.price_max_age_s),
+        lane_queue_max=settings.engine.lane_queue_max,
+        warm_connections_max=settings.venues.of(settings.master.venue).max_connections,
+    )
+
+
+def master_terms(settings: Settings) -> FollowerTerms:
+    return FollowerTerms(account_id(settings.master.venue, MASTER_USER), name="master")
+
+
+def follower_terms(settings: Settings, users: Iterable[User]) -> dict[AccountId, FollowerTerms]:
+    """Every follower's account, disabled ones too, in the order of the user files."""
+    terms = {}
+    for user in users:
+        account = AccountId(user.account)
+        risk = settings.copying.max_user_risk if user.max_user_risk is None else user.max_user_risk
+        terms[account] = FollowerTerms(
+            account,
+            name=user.name or user.user_id,
+            enabled=user.enabled,
+            mode=Mode(user.mode),
+            multiplier=user.multiplier,
+            max_user_risk=risk,
+            max_order=_amount(user.max_order),
+            max_exposure=_amount(user.max_exposure),
+            allowed=frozenset(user.instruments.allow) or None,
+            blocked=frozenset(user.instruments.block),
+        )
+    return terms
+
+
+def _amount(value: Decimal | None) -> Amount | None:
+    return None if value is None else Amount(value)
