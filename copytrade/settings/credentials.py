@@ -100,7 +100,7 @@ def _begun(prefix: str, secrets: Mapping[str, Secret]) -> bool:
 def _prefixes(
     venue: Venue, group: list[User], secrets: Mapping[str, Secret], faults: list[Fault]
 ) -> list[tuple[User, str]]:
-    """The prefix that holds for each follower of one venue; a fault where a variable could mean two of them."""
+    """The prefix that holds for each follower of a venue; a fault where one could mean two of them."""
     claims: dict[str, list[User]] = {}
     for user in group:
         for prefix in {whole_prefix(venue, user.user_id), short_prefix(venue, user.user_id)}:
@@ -158,7 +158,7 @@ def _take(
 
 
 def clean(value: str) -> str:
-    """A credential without the white space and quotes that pasting leaves around it, and with a PEM block's lines."""
+    """Without the blanks and quotes that pasting leaves around it, and with a PEM block's lines."""
     value = value.strip()
     if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
         value = value[1:-1].strip()

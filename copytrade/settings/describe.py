@@ -50,8 +50,8 @@ _ENVIRONMENT = (
     ),
     (
         "`<VENUE>_USER_<WHOLE_ID>_API_KEY`, …",
-        "the same with the whole `user_id` in capitals, `-` as `_`; needed when two followers share NAME, and wins "
-        "over the short form",
+        "the same with the whole `user_id` in capitals, `-` as `_`; needed when two followers share NAME, "
+        "and wins over the short form",
     ),
     (
         "`<VENUE>_BASE_URL`",

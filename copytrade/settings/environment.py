@@ -24,7 +24,7 @@ _ENDINGS = ("_API_KEY", "_API_SECRET", "_API_PASSPHRASE")
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """A snapshot: open variables as text, credentials wrapped. The process's environment has won over `.env`."""
+    """A snapshot: open variables as text, credentials wrapped. The environment has won over `.env`."""
 
     open: Mapping[str, str]
     secrets: Mapping[str, Secret]

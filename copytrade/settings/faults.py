@@ -33,7 +33,7 @@ class Fault:
 
 
 class SettingsError(Exception):
-    """Settings, users or credentials cannot be used as they are. `faults` has all of them, not only the first.
+    """Settings, users or credentials cannot be used as they are. `faults` has all, not only the first.
 
     The operator mends the places named and starts again (or saves, when the worker is running: it keeps the
     last good state until then).
@@ -63,7 +63,7 @@ def suggestion(word: str, known: Iterable[str]) -> str:
 
 
 def unknown_field(name: str, known: Iterable[str]) -> tuple[str, str]:
-    """Problem and remedy for a field that does not exist. Its value is not shown: it may be a key in a wrong place."""
+    """Problem and remedy for a field that does not exist. Its value is not shown: it may be a key."""
     if any(
         word in name.lower() for word in ("secret", "api_key", "apikey", "passphrase", "password", "token")
     ):

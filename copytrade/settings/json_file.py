@@ -59,22 +59,6 @@ class JsonList:
         return self.line_at(start)
 
 
-class _Repeated(dict[str, Any]):
-    """An object in which a key stands twice."""
-
-    key = ""
-
-
-def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values = dict(pairs)
-    if len(values) == len(pairs):
-        return values
-    repeated = _Repeated(values)
-    seen: set[str] = set()
-    repeated.key = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-    return repeated
-
-
 def _number(text: str) -> Decimal | NotANumber:
     try:
         return Decimal(text)
@@ -82,10 +66,26 @@ def _number(text: str) -> Decimal | NotANumber:
         return NotANumber(text)
 
 
-_text_decoder = json.JSONDecoder()
-_decoder = json.JSONDecoder(
-    object_pairs_hook=_pairs, parse_float=_number, parse_int=_number, parse_constant=NotANumber
-)
+# Only finds where values end, so numbers of any length may stay text.
+_plain_decoder = json.JSONDecoder(parse_int=str, parse_float=str)
+
+
+def _make_decoder(repeated: list[str]) -> json.JSONDecoder:
+    """A decoder that adds every key to `repeated` which an object has twice."""
+
+    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        values = dict(items)
+        if len(values) != len(items):
+            seen: set[str] = set()
+            for key, _ in items:
+                if key in seen:
+                    repeated.append(key)
+                seen.add(key)
+        return values
+
+    return json.JSONDecoder(
+        object_pairs_hook=pairs, parse_float=_number, parse_int=_number, parse_constant=NotANumber
+    )
 
 
 def _skip(text: str, offset: int) -> int:
@@ -100,9 +100,9 @@ def _keys(text: str, start: int) -> list[tuple[str, int, int]]:
     offset = _skip(text, start + 1)
     while text[offset] == '"':
         key_at = offset
-        key, offset = _text_decoder.raw_decode(text, offset)
+        key, offset = _plain_decoder.raw_decode(text, offset)
         value_at = _skip(text, _skip(text, offset) + 1)
-        _, offset = _decoder.raw_decode(text, value_at)
+        _, offset = _plain_decoder.raw_decode(text, value_at)
         keys.append((key, key_at, value_at))
         offset = _skip(text, offset)
         if text[offset] == ",":
@@ -160,12 +160,18 @@ def _scan(result: JsonList) -> None:
     if text[offset] != "[":
         _fault(result, result.line_at(offset), "must be a list of users", "Put the users between [ and ]")
         return
+    repeated: list[str] = []
+    decoder = _make_decoder(repeated)
     offset = _skip(text, offset + 1)
     while not (text.startswith("]", offset) and not result.objects):
-        value, end = _decoder.raw_decode(text, offset)
-        if isinstance(value, _Repeated):
-            line = result.line_of(offset, (value.key,))
-            result.faults.append(Fault(result.name, line, value.key, "is given twice", "Keep one of the two"))
+        value, end = decoder.raw_decode(text, offset)
+        for key in repeated:
+            line = result.line_at(offset)
+            if isinstance(value, dict):
+                inside = [name for name, part in value.items() if isinstance(part, dict) and key in part]
+                line = result.line_of(offset, (key,) if key in value else (*inside[:1], key))
+            result.faults.append(Fault(result.name, line, key, "is given twice", "Keep one of the two"))
+        repeated.clear()
         result.objects.append((value, offset))
         offset = _skip(text, end)
         if text.startswith("]", offset):

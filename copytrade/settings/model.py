@@ -111,7 +111,7 @@ class MasterSettings(Section):
 
 
 class CopySettings(Section):
-    """How a follower's order is sized, and when it is not sent. Each follower may have stricter limits of its own."""
+    """How a follower's order is sized, and when it is not sent. A follower may have stricter limits."""
 
     basis: Literal["equity", "cash"] = Field(
         default="equity",
@@ -139,7 +139,7 @@ class CopySettings(Section):
     )
     entry_order: Literal["same", "ioc_limit"] = Field(
         default="same",
-        description="Entries are the master's kind of order, or limits at `max_slippage` that fill at once or not.",
+        description="Entries: the master's kind of order, or limits at `max_slippage` filled at once or not.",
     )
     equity_max_age_s: Seconds = Field(
         default=600.0, ge=1, le=86_400, description="No copy is sized on a balance older than this."
@@ -175,7 +175,7 @@ class GuardSettings(Section):
     )
     suppress_single_exchange_warning: Switch = Field(
         default=False,
-        description="No warning when only one venue is connected (also `SUPPRESS_SINGLE_EXCHANGE_WARNING=true`).",
+        description="No warning when only one venue is connected.",
     )
 
 
@@ -208,7 +208,7 @@ class VenueSettings(Section):
         Annotated[Decimal, BeforeValidator(exact), Field(gt=0, le=10_000, allow_inf_nan=False)] | None
     ) = Field(
         default=None,
-        description="Orders per second from this machine, all accounts together; `null` where the venue publishes none.",
+        description="Orders per second of all accounts together; `null` where the venue publishes no limit.",
     )
 
 
@@ -218,7 +218,7 @@ class KrakenSettings(VenueSettings):
     base_url: BaseUrl = Field(default="https://api.kraken.com", description="Where Kraken's API is.")
     tier: Literal["starter", "intermediate", "pro"] = Field(
         default="starter",
-        description="Verification level of the accounts, which sets Kraken's rate limits. The lowest is always safe.",
+        description="Verification level, which sets Kraken's rate limits. The lowest is always safe.",
     )
     order_deadline_s: Seconds = Field(
         default=5.0,
@@ -280,7 +280,7 @@ class PaperSettings(Section):
         Decimal, BeforeValidator(exact), Field(ge=0, le=Decimal("0.1"), allow_inf_nan=False)
     ] = Field(
         default=Decimal("0.0001"),
-        description="How much prices move: the standard deviation of one second's change (0.0001 is about 3 % a day).",
+        description="Standard deviation of a price's change in one second (0.0001 is about 3 % a day).",
     )
     fill_delay_ms: Whole = Field(
         default=50, ge=0, le=60_000, description="A simulated market order fills after this."
@@ -366,7 +366,7 @@ class Settings(Section):
         )
 
     def real_venues_in_paper(self) -> tuple[Venue, ...]:
-        """Venues that paper trading was pointed at although they are not on this machine. Must be empty to start.
+        """Venues that paper trading was pointed at though they are elsewhere. Must be empty to start.
 
         Paper mode uses the simulated venues unless an address says otherwise; an address elsewhere would send
         paper orders to somebody's real venue.

@@ -56,7 +56,7 @@ class Redactor:
 
 
 def _forms(value: str) -> Iterator[str]:
-    """The secret as it is, and as JSON, URLs and base64 would carry it; a block of lines also line by line."""
+    """The secret as it is, and as JSON, URLs and base64 carry it; a block also line by line."""
     if len(value) < SECRET_MIN_CHARACTERS:
         return
     plain = [
@@ -84,8 +84,10 @@ def _forms(value: str) -> Iterator[str]:
 
 
 class RedactingFilter(logging.Filter):
-    """Put on a *handler* (a logger's filters do not see its children's records): redacts message, arguments and
-    traceback before any formatter sees them."""
+    """Redacts message, arguments and traceback before any formatter sees them.
+
+    Put it on a *handler*: a logger's filters do not see its children's records.
+    """
 
     def __init__(self, redactor: Redactor) -> None:
         super().__init__()

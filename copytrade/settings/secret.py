@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 
 class Secret:
-    """Wraps an API key, secret or passphrase. Only `reveal()` gives the text; printing, logging and pickling do not."""
+    """Wraps an API key, secret or passphrase. Only `reveal()` gives the text."""
 
     __slots__ = ("_value",)
 

@@ -21,7 +21,7 @@ from pydantic import (
 
 from .faults import Fault, faults_of, shown, suggestion
 from .json_file import JsonList, NotANumber, read_json_list
-from .model import VENUES, PositiveAmount, Share, Venue, exact
+from .model import VENUES, Amount, PositiveAmount, Share, Venue, exact
 
 # Ids become file names, variable names and labels, so they keep to what all of those can carry.
 _ID_PATTERN = r"[a-z0-9][a-z0-9_-]{0,63}"
@@ -73,12 +73,12 @@ class InstrumentLists(BaseModel):
 
 
 class User(BaseModel):
-    """One account of one follower. `None` in a limit means: the settings' figure, or no limit where they have none."""
+    """One account of one follower. `None`: the settings' figure, or no limit where they have none."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     user_id: Annotated[str, Field(strict=True, pattern=f"^{_ID_PATTERN}$"), AfterValidator(_user_id)] = Field(
-        description="Small letters, digits, `_` and `-`, at most 64, starting with a letter or digit; not `master`."
+        description="1 to 64 of a-z, 0-9, `_`, `-`, starting with a letter or digit; not `master`."
     )
     name: Text = Field(default="", description="The follower's name, for people.")
     account_type: Text = Field(default="retail", description="For people; the service treats all alike.")
@@ -116,9 +116,7 @@ class User(BaseModel):
     instruments: InstrumentLists = Field(
         default=InstrumentLists(), description='Like `{"allow": ["BTC/USD"], "block": []}`; blocked wins.'
     )
-    paper_cash: Annotated[
-        Decimal | None, BeforeValidator(lambda value: None if value is None else _decimal(value)), Field(ge=0)
-    ] = Field(
+    paper_cash: Annotated[Amount, BeforeValidator(_decimal)] | None = Field(
         default=None,
         description="What the account starts with in paper mode; none means `paper.follower_cash`.",
     )
@@ -220,7 +218,7 @@ def repeated_accounts(placed: Iterable[Placed]) -> list[Fault]:
                     each.file,
                     each.line,
                     "user_id",
-                    f'"{each.user.user_id}" has an account at {each.user.broker_type} in {other.file}:{other.line} already',
+                    f"{each.user.account} is in {other.file}:{other.line} already",
                     "Keep one of the two; a second account of a user has another broker_type",
                 )
             )

@@ -25,6 +25,8 @@ from .users import User, UsersFile, read_users_file
 RESTART_SECTIONS = ("mode", "master", "venues", "paper", "engine", "log")
 
 _Mark = tuple[int, int, int, int] | None
+# The directory's mark says only whether it could be listed: its time changes with every editor's spare copy.
+_LISTED: _Mark = (0, 0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +98,15 @@ class Watcher:
         self._config_path, self._users_dir = config_path, users_dir
         self._environ, self._dotenv_path = dict(environ), dotenv_path
         self._files: dict[Path, UsersFile] = {}
+        # Read once in vain because the whole did not fit together; to be read again with the next change.
+        self._pending: set[Path] = set()
         self._marks = self._look([])
         faults: list[Fault] = []
         environment = read_environment_or_faults(self._environ, dotenv_path, faults)
         settings, self._notes = read_settings_or_faults(config_path, environment, faults)
         list_users_files(users_dir, faults)
         for path in self._marks:
-            if path not in (config_path, dotenv_path):
+            if path not in self._others():
                 self._files[path] = read_users_file(path)
                 faults += self._files[path].faults
         if faults:
@@ -110,27 +114,36 @@ class Watcher:
         self.loaded = combine(config_path, settings, self._notes, self._files.values(), environment)
 
     def poll(self) -> Change | Rejected | None:
-        """Look once. Costs one directory listing and a `stat` of each file when nothing changed; may read all files
-        otherwise, so an event loop calls it in a thread. Never raises for what is in the files."""
+        """Look once; never raises for what is in the files.
+
+        Costs one directory listing and a `stat` of each file when nothing changed. Otherwise it reads what
+        changed, so an event loop calls it in a thread.
+        """
         faults: list[Fault] = []
         marks = self._look(faults)
         if marks == self._marks:
             return None
         # Marks were taken before reading: a file that changes meanwhile is read again at the next poll.
         before, self._marks = self._marks, marks
+        touched = {path for path in marks.keys() | before.keys() if marks.get(path) != before.get(path)}
+        touched |= self._pending
         if faults:
+            self._pending = touched
             return Rejected(tuple(faults))
-        return self._reread(
-            {path for path in marks.keys() | before.keys() if marks.get(path) != before.get(path)}
-        )
+        return self._reread(touched)
+
+    def _others(self) -> set[Path | None]:
+        """Places that are watched and are no users' files."""
+        return {self._config_path, self._dotenv_path, self._users_dir}
 
     def _look(self, faults: list[Fault]) -> dict[Path, _Mark]:
         paths = [self._config_path, *list_users_files(self._users_dir, faults)]
         if self._dotenv_path is not None:
             paths.append(self._dotenv_path)
         marks = {path: _mark(path) for path in paths}
+        marks[self._users_dir] = None if faults else _LISTED
         if faults:  # an unreadable directory is not an empty one: its files stay in force
-            marks.update({path: self._marks[path] for path in self._files})
+            marks.update({path: self._marks.get(path) for path in self._files})
         return marks
 
     def _reread(self, touched: set[Path]) -> Change | Rejected | None:
@@ -149,7 +162,9 @@ class Watcher:
         try:
             loaded = combine(self._config_path, settings, notes, files.values(), environment)
         except SettingsError as error:
+            self._pending = touched
             return Rejected((*rejected, *error.faults))
+        self._pending = set()
         change = _compare(self.loaded, loaded, wanted, left, tuple(rejected))
         self._files, self._notes, self.loaded = files, notes, loaded
         if change.loaded is loaded and _says_nothing(change):
@@ -161,7 +176,7 @@ class Watcher:
     ) -> tuple[dict[Path, UsersFile], tuple[tuple[str, tuple[str, ...]], ...]]:
         files = dict(self._files)
         left = []
-        for path in sorted(touched - {self._config_path, self._dotenv_path or self._config_path}):
+        for path in sorted(path for path in touched if path not in self._others()):
             if path not in self._marks:
                 gone = files.pop(path, None)
                 if gone is not None and gone.users:

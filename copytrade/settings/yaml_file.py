@@ -1,7 +1,8 @@
-"""Reads `config/copytrade.yaml` strictly: duplicate keys, unknown keys and odd values are faults with a line."""
+"""Reads `config/copytrade.yaml` strictly: every duplicate, unknown or odd value is a fault."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -55,8 +56,15 @@ def _construct_fraction(loader: _StrictLoader, node: yaml.ScalarNode) -> Decimal
         return text  # .inf, .nan and the like: no setting accepts them
 
 
+def _construct_whole(loader: _StrictLoader, node: yaml.ScalarNode) -> int | str:
+    # YAML 1.1 reads 010 as 8 and 1:30 as 90: nobody who writes a setting means that, so those stay text.
+    text = loader.construct_scalar(node).replace("_", "")
+    return int(text) if re.fullmatch(r"[-+]?(0|[1-9][0-9]{0,30})", text) else text
+
+
+_StrictLoader.add_constructor("tag:yaml.org,2002:int", _construct_whole)
 _StrictLoader.add_constructor("tag:yaml.org,2002:float", _construct_fraction)
-# A date or a sexagesimal number is never meant here; without these, 1:30 would silently become 90.
+# No setting is a date.
 _StrictLoader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
@@ -206,7 +214,7 @@ def paper_faults(settings: Settings, path: Path) -> list[Fault]:
             0,
             f"venues.{venue}.base_url",
             f"{shown(settings.venues.of(venue).base_url)} is not on this machine, and mode is paper",
-            f"Take out venues.{venue}.base_url (or {venue.upper()}_BASE_URL), or write mode: live to send real orders",
+            f"Take it (or {venue.upper()}_BASE_URL) out, or write mode: live to send real orders",
         )
         for venue in settings.real_venues_in_paper()
     ]

@@ -72,7 +72,9 @@ def test_an_odd_account_name_stays_inside_the_directory(tmp_path: Path, clock: C
     assert store.path.resolve().parent == tmp_path.resolve()
 
 
-def test_lease_reserves_ahead_and_writes_only_when_the_ceiling_is_passed(tmp_path: Path, clock: Clock) -> None:
+def test_lease_reserves_ahead_and_writes_only_when_the_ceiling_is_passed(
+    tmp_path: Path, clock: Clock
+) -> None:
     store = make(tmp_path, clock)
     with store.lease():
         first = store.next()

@@ -215,7 +215,10 @@ print("done")
 def test_a_file_system_that_is_full_or_read_only(tmp_path: Path) -> None:
     # In a mount namespace of its own: the disk is gone with the process, and nobody else ever sees it.
     namespace = ["unshare", "--mount"]
-    if shutil.which("unshare") is None or subprocess.run([*namespace, "true"], capture_output=True).returncode:
+    if (
+        shutil.which("unshare") is None
+        or subprocess.run([*namespace, "true"], capture_output=True).returncode
+    ):
         pytest.skip("only root may mount a small disk")
     done = subprocess.run(
         [*namespace, sys.executable, "-c", SMALL_DISK, str(tmp_path)],
