@@ -30,7 +30,8 @@ def set_up_logging(redactor: Redactor, level: str = "INFO", style: str = "auto")
     """Send the log to standard error, every line through the redactor."""
     if style == "auto":
         style = "plain" if sys.stderr.isatty() else "json"
-    inner = JsonFormatter() if style == "json" else logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
+    plain = logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
+    inner = JsonFormatter() if style == "json" else plain
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(RedactingFormatter(inner, redactor))
     logging.basicConfig(level=level, handlers=[handler], force=True)

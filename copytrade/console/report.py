@@ -82,5 +82,6 @@ def copy_line(copy: OrderRecord) -> str:
         assert copy.price is not None
         worth = (copy.quantity * copy.price).value
         done = f", {copy.filled} filled" if copy.filled else ""
-        return f"{copy.side}s {copy.quantity} {base} ({worth:,.2f} {quote})  {copy.venue_order_id}{done}; {copy.reason.text}"
+        size = f"{copy.side}s {copy.quantity} {base} ({worth:,.2f} {quote})"
+        return f"{size}  {copy.venue_order_id}{done}; {copy.reason.text}"
     return f"{copy.state}: {copy.reason.text}{because}"

@@ -18,13 +18,14 @@ from filelock import FileLock
 from copytrade.domain.account import AccountId
 from copytrade.domain.errors import LedgerError, LedgerUnwritable
 from copytrade.domain.events import CopiesPlanned, Event, MasterIntended, OrderExecuted, SignalEmitted, event_name
+from copytrade.domain.signal import Signal
 from copytrade.domain.state import OrderRecord, State
 from copytrade.domain.venue import Balances
 from copytrade.ledger.faults import again, damaged, ledger_error
 from copytrade.ledger.group import Group, Receipt
 from copytrade.ledger.loading import DAMAGE, load_state
 from copytrade.ledger.opening import lock_file, one_moment, open_for_reading, open_for_writing
-from copytrade.ledger.rows import ORDER_COLUMNS_SQL, Row, order_fields, order_from_row
+from copytrade.ledger.rows import ORDER_COLUMNS_SQL, Row, order_fields, order_from_row, signal_from_body
 from copytrade.ledger.schema import MIGRATIONS, Migration
 from copytrade.ledger.writer import Writer
 
@@ -201,6 +202,37 @@ class Ledger:
                 copies.setdefault(record.order_id, record)
         return list(copies.values())
 
+    def signal(self, signal_id: str) -> Signal | None:
+        """Any signal ever emitted, durable or on its way to be. Raises `LedgerError`."""
+        waiting = self._state.unplanned.get(signal_id)
+        if waiting is not None:
+            return waiting
+        if self._writer is not None:
+            with self._writer.lock:
+                for group in self._writer.pending():
+                    for event in group.events:
+                        if isinstance(event, SignalEmitted) and event.signal.signal_id == signal_id:
+                            return event.signal
+        for (body,) in self._ask("SELECT body FROM signals WHERE signal_id = ?", signal_id):
+            try:
+                return signal_from_body(body)
+            except DAMAGE as fault:
+                raise damaged(self.path, f"table signals, row {signal_id}: {fault}") from fault
+        return None
+
+    def venue_order_ids(self, account: AccountId, since: datetime) -> set[str]:
+        """The venue's ids of this account's orders that were planned at `since` or later. Raises `LedgerError`."""
+        rows = self._ask(
+            "SELECT venue_order_id FROM orders WHERE account = ? AND planned_at >= ? AND venue_order_id IS NOT NULL",
+            account, since.astimezone(UTC).isoformat(),
+        )  # fmt: skip
+        found = {str(row[0]) for row in rows}
+        if self._writer is not None:
+            with self._writer.lock:
+                records = [r for group in self._writer.pending() for r in group.records.values()]
+            found |= {r.venue_order_id for r in records if r.account == account and r.venue_order_id is not None}
+        return found
+
     # -- the end ----------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
@@ -291,9 +323,9 @@ class Ledger:
     def _select(self, where: str, key: str) -> list[Row]:
         return self._ask(f"SELECT {ORDER_COLUMNS_SQL} FROM orders WHERE {where}", key)  # noqa: S608  (our words)
 
-    def _ask(self, query: str, key: str) -> list[Row]:
+    def _ask(self, query: str, *keys: str) -> list[Row]:
         try:
-            return self._reader.execute(query, (key,)).fetchall()
+            return self._reader.execute(query, keys).fetchall()
         except sqlite3.Error as fault:
             raise ledger_error(self.path, "read", fault) from fault
 

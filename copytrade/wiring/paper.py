@@ -68,5 +68,5 @@ class PaperVenue:
     def _account(self, account: AccountId, cash: Decimal) -> None:
         if account in self._credentials:
             return
-        made = self._sim.add_account(user_of(account), {"USD": cash}, tier=TIER)
+        made = self._sim.add_account(user_of(account), {"USD": cash}, tier=TIER, ip_allowlist=("127.0.0.1",))
         self._credentials[account] = (made.key, made.secret)

@@ -30,7 +30,7 @@ def make_strategy(settings: Settings) -> Strategy | None:
         from copytrade.strategy.sample import SampleStrategy
 
         return SampleStrategy(master.sample_instrument, Amount(master.sample_usd), float(master.sample_every_s))
-    raise CopyTradeError(f"master.strategy is {master.strategy!r}, which this version does not have: use none or sample")
+    raise CopyTradeError(f"master.strategy is {master.strategy!r}, which this version lacks: use none or sample")
 
 
 class StrategyRunner:
@@ -75,5 +75,6 @@ class StrategyRunner:
             return False
         self._last_refusal = None
         if record.venue_order_id is None:
-            self._tell(f"the strategy's {wish.side} of {wish.symbol} was not taken: {record.reason.text} {record.detail}")
+            why = f"{record.reason.text} {record.detail}".rstrip()
+            self._tell(f"the strategy's {wish.side} of {wish.symbol} was not taken: {why}")
         return record.venue_order_id is not None

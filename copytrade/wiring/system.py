@@ -123,7 +123,7 @@ class System:
         self.ledger = Ledger.open(self.paths.ledger, group_ms=self.settings.engine.ledger_group_ms)
         self._closers.append(self.ledger.close)
         base_url = await self._start_paper()
-        venue = KrakenVenue(base_url, self._kraken_options(), self._hooks.clock)
+        venue = KrakenVenue(base_url, self._kraken_options(), clock=self._hooks.clock)
         accounts = KrakenAccounts(venue, self.paths.nonces, self._find_keys, self.redactor.add)
         self._closers.append(accounts.close)
         venues: dict[str, Venue] = {venue.name: venue}

@@ -1,0 +1,212 @@
+"""The worker: starts the system, follows the operator's files, answers commands, stops without dropping anything."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from copytrade.console.control import ControlServer
+from copytrade.console.logs import set_up_logging
+from copytrade.console.operations import trade
+from copytrade.console.report import Report
+from copytrade.domain.account import user_of
+from copytrade.domain.errors import CopyTradeError
+from copytrade.engine.killswitch import KillState
+from copytrade.engine.services import ServiceStopping
+from copytrade.settings.faults import SettingsError
+from copytrade.settings.redaction import Redactor
+from copytrade.settings.watch import Rejected
+from copytrade.wiring.paths import Paths
+from copytrade.wiring.strategy import StrategyRunner, make_strategy
+from copytrade.wiring.system import Hooks, System
+
+FILES_EVERY_S = 0.5  # a change takes effect within two seconds, a slow disk and a large folder included
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+log = logging.getLogger("copytrade.worker")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run until SIGTERM or SIGINT. 0 after a clean stop, 1 when it cannot start or the ledger failed, 2 for usage."""
+    options = _options(arguments)
+    paths = Paths(options.config, options.users, options.state, Path(".env"))
+    redactor = Redactor()
+    set_up_logging(redactor)
+    try:
+        return asyncio.run(_run(paths, options.once, redactor))
+    except (CopyTradeError, SettingsError) as error:
+        sys.stderr.write(redactor.redact(f"run_master: {error}\n"))
+        return 1
+    except (ServiceStopping, KeyboardInterrupt):
+        return 0
+
+
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="run_master.py", description="Copies the master's trades to its followers.")
+    parser.add_argument("--config", type=Path, default=Path("config/copytrade.yaml"), help="settings (%(default)s)")
+    parser.add_argument("--users", type=Path, default=Path("config/users"), help="follower files (%(default)s)")
+    parser.add_argument("--state", type=Path, default=Path("state"), help="ledger, nonces, kill switch (%(default)s)")
+    parser.add_argument("--once", action="store_true", help="recover, let the strategy decide once, and stop")
+    return parser.parse_args(arguments)
+
+
+class Screen:
+    """Writes to standard output, redacted, and never fails because nobody reads it."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        self._redactor = redactor
+
+    def __call__(self, text: str) -> None:
+        with contextlib.suppress(BrokenPipeError):
+            sys.stdout.write(self._redactor.redact(text) + "\n")
+            sys.stdout.flush()
+
+
+async def _run(paths: Paths, once: bool, redactor: Redactor) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in _STOP_SIGNALS:
+        loop.add_signal_handler(number, stop.set)
+    screen = Screen(redactor)
+    reports: list[Report] = []
+    hooks = Hooks(
+        alert=lambda text: screen(f"!! {text}"),
+        planned=lambda signal, copies: reports[0].planned(signal, copies) if reports else None,
+    )
+    system = System(paths, os.environ, hooks, redactor)
+    starting = asyncio.create_task(system.__aenter__())
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    if not starting.done():  # asked to stop while a venue does not answer
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        return 0
+    await starting
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_exit(system)
+        set_up_logging(redactor, system.settings.log.level, system.settings.log.format)
+        report = Report(system.ledger, system.engine.tracker, screen)
+        reports.append(report)
+        _greet(system, screen)
+        server = ControlServer(paths.socket, _handlers(system))
+        await server.start()
+        stack.push_async_callback(server.stop)
+        strategy = make_strategy(system.settings)
+        runner = StrategyRunner(system.engine, strategy, lambda text: screen(f"!! {text}")) if strategy else None
+        if once:
+            if runner is not None:
+                await runner.step()
+            await _settle(system, report)
+            return 0
+        tasks = [asyncio.create_task(_follow_files(system, screen))]
+        if runner is not None:
+            tasks.append(asyncio.create_task(runner.run()))
+        failed = await _until(stopping, tasks, system)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        screen("stopping: orders on their way are followed to their answer first")
+    return 1 if failed else 0
+
+
+async def _until(stopping: asyncio.Task[Any], tasks: list[asyncio.Task[None]], system: System) -> bool:
+    """Wait for the signal to stop, or for something that must not go on. True when it was the latter."""
+    while not stopping.done():
+        await asyncio.wait({stopping, *tasks}, timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            if task.done():
+                task.result()
+        if system.ledger.failed is not None:
+            log.error("%s", system.ledger.failed)
+            return True
+    return False
+
+
+async def _settle(system: System, report: Report) -> None:
+    """For `--once`: every signal answered and printed."""
+    for identity in list(system.ledger.state.unplanned):
+        await system.engine.tracker.wait(identity, 30.0)
+    await report.drain()
+
+
+def _greet(system: System, screen: Screen) -> None:
+    roster, state = system.engine.services.roster, system.ledger.state
+    ready = sum(1 for m in roster.followers.values() if m.client is not None)
+    who = f"master {roster.master.terms.account}, {ready} of {len(roster.followers)} followers connected"
+    screen(f"copytrade is ready: {system.settings.mode} mode, {who}, strategy {system.settings.master.strategy}")
+    if system.paper is not None:
+        screen(f"  simulated venue at {system.paper.base_url}, its orders at {system.paper.admin_url}/orders")
+    for warning in system.loaded.warnings:
+        screen(f"!! {warning}")
+    for member in roster:
+        balances = system.engine.services.books.balances(member.terms.account)
+        if member.unreachable is not None and member.terms.enabled:
+            reason, detail = member.unreachable
+            screen(f"  {user_of(member.terms.account)}: not connected: {reason.text} {detail}".rstrip())
+        elif balances is not None and len(roster.followers) <= 20:
+            off = "" if member.terms.enabled else " (not enabled)"
+            screen(f"  {user_of(member.terms.account)}: equity {balances.equity.value:,.2f} {balances.currency}{off}")
+    recovered = {name: count for name, count in system.engine.recovered.items() if count}
+    if recovered:
+        words = (f"{count} {what.replace('_', ' ')}" for what, count in recovered.items())
+        screen(f"  carried on from the last run: {', '.join(words)}")
+    if state.parked:
+        screen(f"  parked: {', '.join(sorted(state.parked))}")
+    kill = system.engine.services.kill
+    if kill.look() is not KillState.OFF:
+        screen(f"!! the kill switch is on ({kill.look()}): {kill.path}")
+
+
+def _handlers(system: System) -> dict[str, Any]:
+    engine = system.engine
+
+    async def do_trade(body: dict[str, Any]) -> dict[str, Any]:
+        return await trade(engine, body)
+
+    async def do_place_exits(_: dict[str, Any]) -> dict[str, Any]:
+        return {"placed": engine.place_held_exits()}
+
+    async def do_check(body: dict[str, Any]) -> dict[str, Any]:
+        from copytrade.console.checking import check_running
+
+        return await check_running(system, body.get("venue"), body.get("user"))
+
+    return {"trade": do_trade, "place_exits": do_place_exits, "check": do_check}
+
+
+async def _follow_files(system: System, screen: Screen) -> None:
+    while True:
+        await asyncio.sleep(FILES_EVERY_S)
+        change = await asyncio.to_thread(system.poll_files)
+        if change is None:
+            continue
+        if isinstance(change, Rejected):
+            for fault in change.faults:
+                screen(f"!! not taken over, the last good files stay in force: {fault}")
+            continue
+        try:
+            system.take_change(change)
+        except CopyTradeError as error:
+            screen(f"!! not taken over: {error}")
+            continue
+        for line in _change_lines(change):
+            screen(line)
+
+
+def _change_lines(change: Any) -> list[str]:
+    lines = [f"enrolled {user.account}" for user in change.added]
+    lines += [f"!! left: {user.account}" for user in change.removed]
+    lines += [f"{account}: {'; '.join(map(str, fields))}" for account, fields in dict(change.changed).items()]
+    lines += [f"settings: {changed}" for changed in change.settings]
+    lines += [f"!! takes effect after a restart: {changed}" for changed in change.needs_restart]
+    lines += [f"!! {path} is gone, and with it {', '.join(accounts)}" for path, accounts in change.left]
+    lines += [f"!! not taken over: {fault}" for fault in change.rejected]
+    return lines
