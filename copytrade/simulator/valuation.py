@@ -12,7 +12,7 @@ DOLLARS = ("USD", "USDT", "USDC")
 
 def value_in(exchange: Exchange, account: str, asset: str) -> Decimal:
     """Worth of `account` in units of `asset`, at last prices; what no market prices counts as nothing."""
-    balances = exchange.accounts[account].balances
+    balances = exchange.books.accounts[account].balances
     total = sum((amount * dollars_per(exchange, held) for held, amount in balances.items()), ZERO)
     unit = dollars_per(exchange, asset)
     return total / unit if unit else ZERO

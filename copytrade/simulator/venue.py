@@ -89,6 +89,7 @@ class SimulatedVenue(ABC):
 
     def __init__(self, exchange: Exchange, clock: Clock, seed: int, store: Store | None) -> None:
         self.exchange = exchange
+        self.books = exchange.books
         self.faults = FaultBook(seed)
         self.counts = Counts()
         self.clock = clock
@@ -132,7 +133,7 @@ class SimulatedVenue(ABC):
     def deposit(self, name: str, asset: str, amount: Decimal) -> None:
         """Change a balance from outside, `amount` in units of `asset`. Raises KeyError or ValueError."""
         with self.lock:
-            self.exchange.deposit(name, asset, amount)
+            self.books.deposit(name, asset, amount)
             self.save()
 
     def set_price(self, symbol: str, price: Decimal) -> None:
@@ -171,7 +172,7 @@ class SimulatedVenue(ABC):
                     "fills": len(account.fills),
                     "keys": keys.get(account.name, []),
                 }
-                for account in self.exchange.accounts.values()
+                for account in self.books.accounts.values()
             ]
 
     def orders(
@@ -184,7 +185,7 @@ class SimulatedVenue(ABC):
         """Every order ever accepted, by arrival, as JSON values; `after` is an arrival number."""
         with self.lock:
             self.exchange.advance(self.clock())
-            found = self.exchange.orders[max(after, 0) :]
+            found = self.books.orders[max(after, 0) :]
             if account is not None:
                 found = [order for order in found if order.request.account == account]
             if client_id is not None:
@@ -200,7 +201,7 @@ class SimulatedVenue(ABC):
                     "client_id": client_id,
                     "orders": [self._order_json(order) for order in orders],
                 }
-                for (account, client_id), orders in self.exchange.doubles.items()
+                for (account, client_id), orders in self.books.doubles.items()
             ]
 
     def requests(self) -> dict[str, Any]:
@@ -222,15 +223,15 @@ class SimulatedVenue(ABC):
             self.exchange.advance(self.clock())
             held: dict[str, Decimal] = {}
             deposited: dict[str, Decimal] = {}
-            for account in self.exchange.accounts.values():
+            for account in self.books.accounts.values():
                 for total, part in ((held, account.balances), (deposited, account.deposited)):
                     for asset, amount in part.items():
                         total[asset] = total.get(asset, Decimal(0)) + amount
             sums = {
                 "deposited": deposited,
                 "held": held,
-                "house": self.exchange.house,
-                "fees": self.exchange.fees,
+                "house": self.books.house,
+                "fees": self.books.fees,
             }
             return {
                 name: {asset: str(amount) for asset, amount in part.items()} for name, part in sums.items()

@@ -83,7 +83,7 @@ def cancel_order_batch(call: Call) -> Any:
         value = entry.get("txid") or entry.get("cl_ord_id") if isinstance(entry, dict) else entry
         if not isinstance(value, str):
             raise invalid("orders")
-        named = call.exchange.by_order_id.get(value)
+        named = call.exchange.books.by_order_id.get(value)
         name = "cl_ord_id" if named is None and not value.isdigit() else "txid"
         count += _cancel(call, _to_cancel(call, {name: value}))
     return {"count": count}
@@ -124,7 +124,7 @@ def _to_cancel(call: Call, values: Mapping[str, Any]) -> list[Order]:
     if sum((bool(txid), client_id is not None, user_ref is not None)) != 1:
         raise invalid("txid")
     if txid:
-        order = call.exchange.by_order_id.get(txid)
+        order = call.exchange.books.by_order_id.get(txid)
         mine = order is not None and order.request.account == call.account.name
         return [order] if order is not None and mine and order.is_open else []
     if client_id is not None:

@@ -74,7 +74,7 @@ def query_orders(call: Call) -> Any:
     user_ref = params.user_ref(call.params)
     shown: dict[str, Any] = {}
     for txid in ids:
-        order = call.exchange.by_order_id.get(txid)
+        order = call.exchange.books.by_order_id.get(txid)
         if order is None or order.request.account != call.account.name or not _visible(call, order):
             raise KrakenError(UNKNOWN_ORDER)
         if user_ref is None or order.request.user_ref == user_ref:
@@ -96,10 +96,10 @@ def trades_history(call: Call) -> Any:
     matching: Iterable[Fill] = (fills[place] for place in range(high - 1, low - 1, -1))
     count: int | None = max(high - low, 0)
     if call.account.hidden_until_s > call.now_s:
-        matching = [fill for fill in matching if _visible(call, call.exchange.orders[fill.arrival - 1])]
+        matching = [fill for fill in matching if _visible(call, call.exchange.books.orders[fill.arrival - 1])]
         count = len(matching)
     page, total = _page(call, matching, count)
-    trades = {fill.fill_id: trade_object(fill, call.exchange.orders[fill.arrival - 1]) for fill in page}
+    trades = {fill.fill_id: trade_object(fill, call.exchange.books.orders[fill.arrival - 1]) for fill in page}
     return (
         {"trades": trades}
         if params.flag(call.params, "without_count")
@@ -111,8 +111,8 @@ def query_trades(call: Call) -> Any:
     """QueryTrades by trade id, at most twenty."""
     shown: dict[str, Any] = {}
     for fill_id in _ids(call, QUERY_TRADES_MAX):
-        fill = call.exchange.by_fill_id.get(fill_id)
-        order = None if fill is None else call.exchange.orders[fill.arrival - 1]
+        fill = call.exchange.books.by_fill_id.get(fill_id)
+        order = None if fill is None else call.exchange.books.orders[fill.arrival - 1]
         mine = order is not None and order.request.account == call.account.name and _visible(call, order)
         if fill is None or order is None or not mine:
             raise invalid("txid")
@@ -132,7 +132,9 @@ def _visible(call: Call, order: Order) -> bool:
 
 
 def _shown(call: Call, order: Order, with_trades: bool) -> dict[str, Any]:
-    fill_ids = [call.exchange.fills[number - 1].fill_id for number in order.fills] if with_trades else None
+    fill_ids = (
+        [call.exchange.books.fills[number - 1].fill_id for number in order.fills] if with_trades else None
+    )
     return order_object(order, fill_ids)
 
 
@@ -141,7 +143,7 @@ def _bound(call: Call, name: str) -> float | None:
     value = params.text(call.params, name)
     if value in ("", "0"):
         return None
-    order = call.exchange.by_order_id.get(value)
+    order = call.exchange.books.by_order_id.get(value)
     if order is not None and order.request.account == call.account.name:
         return order.accepted_at_s
     return float(params.decimal(value, name))

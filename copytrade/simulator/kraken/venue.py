@@ -10,6 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from copytrade.simulator.books import Books
 from copytrade.simulator.exchange import Exchange
 from copytrade.simulator.faults import Fault
 from copytrade.simulator.ids import IdMaker, bytes_for, letters_for
@@ -65,9 +66,8 @@ class KrakenSimulator(SimulatedVenue):
     ) -> None:
         prices = PriceProcess(seed, MARKETS, volatility, spread, price_step_s)
         records = None if store is None else Store(store)
-        make_order_id, make_fill_id = _id_maker(seed, "O"), _id_maker(seed, "T")
-        fill_delay_s = fill_delay_ms / 1000
-        exchange = Exchange(MARKETS, prices, make_order_id, make_fill_id, fill_delay_s, fill_parts, records)
+        books = Books(MARKETS, _id_maker(seed, "O"), _id_maker(seed, "T"), records)
+        exchange = Exchange(books, prices, fill_delay_ms / 1000, fill_parts)
         super().__init__(exchange, clock, seed, records)
         self._keys = KeyRing()
         self._desk = TradingDesk(rate_limits)
@@ -113,7 +113,7 @@ class KrakenSimulator(SimulatedVenue):
         secret_bytes = made_secret if secret is None else decode_secret(secret)
         with self.lock:
             self.exchange.advance(self.clock())
-            self.exchange.add_account(
+            self.books.add_account(
                 name, {_asset_name(asset): amount for asset, amount in (balances or {}).items()}
             )
             chosen = TIERS[tier] if tier is not None else self._keys.tiers.get(name, TIERS[DEFAULT_TIER])
@@ -224,7 +224,7 @@ class KrakenSimulator(SimulatedVenue):
             exchange=self.exchange,
             desk=self._desk,
             api_key=api_key,
-            account=self.exchange.accounts[api_key.account],
+            account=self.books.accounts[api_key.account],
             tier=self._keys.tiers[api_key.account],
             params=values,
             arrived_s=incoming.arrived_at_s,
