@@ -27,8 +27,11 @@ def make(directory: Path) -> NonceStore:
 
 
 def _take(directory: Path, newest: "Synchronized[int]", results: Any) -> None:
-    """Takes nonces in threads. `newest` is a plain word of shared memory without a lock: a value read from it was
-    returned to somebody before this call of `next` began, so `next` must return a higher one."""
+    """Takes nonces in threads.
+
+    `newest` is a plain word of shared memory without a lock: a value read from it was returned to somebody before
+    this call of `next` began, so `next` must return a higher one.
+    """
     store = make(directory)
     taken: list[list[int]] = [[] for _ in range(THREADS)]
     faults: list[str] = []
@@ -149,12 +152,37 @@ def test_a_forked_child_does_not_own_its_parents_lease(tmp_path: Path) -> None:
     store.release()
 
 
+def test_a_forked_child_does_not_use_numbers_that_its_parent_reserved(tmp_path: Path) -> None:
+    store = NonceStore(tmp_path, "kraken:alice_smith", "made-up-key-1", clock=lambda: 1_763_683_200_000_000_000)
+    store.acquire()
+    used = [store.next()]
+    waiting, starting = os.pipe()
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.close(starting)
+            os.read(waiting, 1)  # until the parent has used more of them and has released the key
+            os.write(writing, str(store.next()).encode())
+        finally:
+            os._exit(0)
+    os.close(waiting)
+    os.close(writing)
+    used += [store.next() for _ in range(100)]
+    store.release()
+    os.close(starting)
+    with os.fdopen(reading, "rb") as pipe:
+        assert int(pipe.read()) > max(used)
+    os.waitpid(child, 0)
+
+
 LIMITED = """
 import resource, signal, sys
 from pathlib import Path
 from copytrade.ledger.nonces import NonceStore, NonceStoreError
 clock = [1_763_683_200_000]
-store = NonceStore(Path(sys.argv[1]), "kraken:alice_smith", "made-up-key-1", clock=lambda: clock[0] * 1_000_000)
+ticking = lambda: clock[0] * 1_000_000
+store = NonceStore(Path(sys.argv[1]), "kraken:alice_smith", "made-up-key-1", clock=ticking)
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 used = [store.next()]
 store.acquire()
