@@ -29,8 +29,8 @@ def make(directory: Path) -> NonceStore:
 def _take(directory: Path, newest: "Synchronized[int]", results: Any) -> None:
     """Takes nonces in threads.
 
-    `newest` is a plain word of shared memory without a lock: a value read from it was returned to somebody before
-    this call of `next` began, so `next` must return a higher one.
+    `newest` is a plain word of shared memory without a lock: a value read from it was returned to somebody
+    before this call of `next` began, so `next` must return a higher one.
     """
     store = make(directory)
     taken: list[list[int]] = [[] for _ in range(THREADS)]
@@ -153,7 +153,8 @@ def test_a_forked_child_does_not_own_its_parents_lease(tmp_path: Path) -> None:
 
 
 def test_a_forked_child_does_not_use_numbers_that_its_parent_reserved(tmp_path: Path) -> None:
-    store = NonceStore(tmp_path, "kraken:alice_smith", "made-up-key-1", clock=lambda: 1_763_683_200_000_000_000)
+    standing = 1_763_683_200_000_000_000
+    store = NonceStore(tmp_path, "kraken:alice_smith", "made-up-key-1", clock=lambda: standing)
     store.acquire()
     used = [store.next()]
     waiting, starting = os.pipe()
