@@ -19,11 +19,14 @@ from copytrade.simulator.orders import (
 )
 from copytrade.simulator.storage import Store
 
+# Far above any fortune, and low enough that amounts with every decimal fit the 28 digits decimals are counted in.
+AMOUNT_MAX = Decimal(10) ** 15
+
 
 class Books:
     """What every account has and did, indexed so that no lookup reads more than it shows.
 
-    History is kept whole and in memory, because it is the evidence of a run: some 1.5 kB an order.
+    History is kept whole and in memory, because it is the evidence of a run: some 2 kB an order.
     `make_order_id` and `make_fill_id` turn a number into the venue's form of an id. `house` is the other side
     of all trades: what accounts paid in equals what they hold plus `house` plus `fees`, for each asset.
     """
@@ -50,6 +53,8 @@ class Books:
         """Make an account with these balances; one that is already there keeps its own."""
         account = self.accounts.get(name)
         if account is None:
+            for asset, amount in balances.items():
+                _check_amount(f"{asset} of {name}", amount)
             account = Account(name=name)
             self.accounts[name] = account
             for asset, amount in balances.items():
@@ -63,7 +68,8 @@ class Books:
         Raises KeyError for an unknown account, ValueError below zero.
         """
         account = self.accounts[name]
-        if not amount.is_finite() or account.available(asset) + amount < 0:
+        _check_amount(f"{asset} of {name}", abs(amount))
+        if account.available(asset) + amount < 0:
             raise ValueError(
                 f"{asset} of {name} cannot change by {amount}: {account.available(asset)} is free"
             )
@@ -207,3 +213,8 @@ class Books:
         asset, fee = (market.base, fill.fee_base) if order.request.fee_in_base else (market.quote, fill.fee)
         if fee:
             self.fees[asset] = self.fees.get(asset, ZERO) + fee
+
+
+def _check_amount(what: str, amount: Decimal) -> None:
+    if not amount.is_finite() or not 0 <= amount <= AMOUNT_MAX:
+        raise ValueError(f"{what} is {amount}: give an amount from 0 to {AMOUNT_MAX:,}")

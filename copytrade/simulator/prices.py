@@ -149,22 +149,22 @@ class PriceProcess:
     def candles(self, symbol: str, interval_s: int, last_start_s: int, count: int) -> list[Candle]:
         """`count` bars of `interval_s` up to the one that starts at `last_start_s`, oldest first.
 
-        A bar is sampled at its ends and at four places inside, not at every step: a price between samples may
-        lie outside it.
+        A bar is sampled at its ends and at three places inside, not at every step: a price in between may lie
+        outside it.
         """
         market = self._markets[symbol]
-        inside = [interval_s * part / 5 for part in range(1, 5)]
+
+        def sample(time_s: float) -> Decimal:
+            return _to_tick(self._middle(symbol, self.step_of(time_s)), market.tick_size, ROUND_HALF_EVEN)
+
         bars = []
+        opening = sample(last_start_s - interval_s * (count - 1))
         for start_s in range(last_start_s - interval_s * (count - 1), last_start_s + 1, interval_s):
-            samples = [
-                _to_tick(
-                    self._middle(symbol, self.step_of(start_s + offset_s)), market.tick_size, ROUND_HALF_EVEN
-                )
-                for offset_s in (0.0, *inside, float(interval_s))
-            ]
+            samples = [opening, *(sample(start_s + interval_s * part / 4) for part in range(1, 5))]
             trades = 5 + _mix(self._seeds[symbol] ^ start_s) % 60
             volume = (market.order_min * trades * 40).quantize(market.lot_step)
-            bars.append(Candle(start_s, samples[0], max(samples), min(samples), samples[-1], volume, trades))
+            bars.append(Candle(start_s, opening, max(samples), min(samples), samples[-1], volume, trades))
+            opening = samples[-1]
         return bars
 
     def _middle(self, symbol: str, step: int) -> Decimal:

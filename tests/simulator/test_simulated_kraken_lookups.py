@@ -95,8 +95,9 @@ def test_call_counter_fills_and_decays(clock: FakeClock) -> None:
 
 def test_trading_counter_is_per_pair(clock: FakeClock) -> None:
     client = account(quiet_kraken(clock))
-    for _ in range(60):
+    for _ in range(59):
         client.buy("0.0001")
+    assert client.error("AddOrder", pair="XBTUSD") == "EGeneral:Invalid arguments:type"  # costs 1 all the same
     order = {"type": "buy", "ordertype": "market", "volume": "0.0001"}
     assert client.error("AddOrder", pair="XBTUSD", **order) == "EOrder:Rate limit exceeded"
     client.ok("AddOrder", pair="XBTUSDT", **order, validate="true")

@@ -44,14 +44,17 @@ class Checked:
 
 def add_order(call: Call) -> Any:
     """AddOrder. The reply never shows a fill."""
+    validate = params.flag(call.params, "validate")
+    named = find_pair(params.text(call.params, "pair"), params.text(call.params, "assetVersion"))
+    if named is not None and not validate:
+        charge(call, named, 1)  # an order that fails validation costs as much as one that does not
     checked = check_order(call, call.params)
     pair = checked.pair
     description = {
         "order": order_text(pair, checked.request, checked.request.volume, checked.request.limit_price)
     }
-    if params.flag(call.params, "validate"):
+    if validate:
         return {"descr": description}
-    charge(call, pair, 1)
     return {"descr": description, "txid": [place(call, checked)]}
 
 
@@ -143,14 +146,12 @@ def check_order(call: Call, values: Mapping[str, Any]) -> Checked:
 
 
 def charge(call: Call, pair: KrakenPair, cost: float) -> None:
-    """Count an order against the trading engine's limits of the account and pair. Raises KrakenError."""
+    """Count orders against the trading engine's counter of the account and pair. Raises KrakenError."""
     if not call.desk.rate_limits:
         return
     symbol = pair.market.symbol
     if not call.desk.counter(call.account.name, symbol, call.tier).allows(cost, call.now_s):
         raise KrakenError(errors.ORDER_RATE_LIMIT)
-    if call.account.open_by_symbol.get(symbol, 0) >= call.tier.open_orders_max:
-        raise KrakenError(errors.ORDERS_LIMIT)
 
 
 def place(call: Call, checked: Checked) -> str:
@@ -159,6 +160,9 @@ def place(call: Call, checked: Checked) -> str:
         raise KrakenError(errors.INSUFFICIENT_FUNDS)
     if checked.deadline_s is not None and call.now_s >= checked.deadline_s:
         raise KrakenError(errors.DEADLINE_ELAPSED)
+    open_orders = call.account.open_by_symbol.get(checked.pair.market.symbol, 0)
+    if call.desk.rate_limits and open_orders >= call.tier.open_orders_max:
+        raise KrakenError(errors.ORDERS_LIMIT)
     hidden_s = call.fault.hide_s if call.fault is not None and call.fault.kind == "hide" else 0.0
     share = (
         Decimal(call.fault.fraction)

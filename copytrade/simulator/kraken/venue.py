@@ -108,6 +108,8 @@ class KrakenSimulator(SimulatedVenue):
             raise ValueError(f"tier is {tier!r}: give one of {', '.join(TIERS)}")
         if not isinstance(name, str) or not 1 <= len(name) <= 100:
             raise ValueError(f"account name is {name!r}: give a text of 1 to 100 characters")
+        if key is not None and (not isinstance(key, str) or not 1 <= len(key) <= 200):
+            raise ValueError(f"key of {name} is not a text of 1 to 200 characters")
         made_key = base64.b64encode(bytes_for(self.seed, "kraken key", name, size=42)).decode()
         made_secret = bytes_for(self.seed, "kraken secret", name)
         secret_bytes = made_secret if secret is None else decode_secret(secret)
