@@ -105,10 +105,15 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
         raise ledger_error(path, "read", fault) from fault
 
 
-def check(path: Path, connection: sqlite3.Connection) -> None:
+def check(
+    path: Path,
+    connection: sqlite3.Connection,
+    full_bytes_max: int = FULL_CHECK_BYTES_MAX,
+    quick_s_max: float = QUICK_CHECK_S_MAX,
+) -> None:
     """See that the file is whole, within the bounds above. Raises `LedgerCorrupt`, or `sqlite3.Error`."""
-    small = path.stat().st_size <= FULL_CHECK_BYTES_MAX
-    until = time.monotonic() + QUICK_CHECK_S_MAX
+    small = path.stat().st_size <= full_bytes_max
+    until = time.monotonic() + quick_s_max
     if not small:
         connection.set_progress_handler(lambda: time.monotonic() > until, _STEPS_BETWEEN_LOOKS)
     try:

@@ -15,7 +15,10 @@ from pathlib import Path
 
 from copytrade.domain.errors import LedgerCorrupt
 from copytrade.ledger.faults import damaged, ledger_error
+from copytrade.ledger.loading import recount_state
 
+# A new version is due for every change of a table, and for one of `OrderRecord.canonical` or of an event's JSON too:
+# the digests kept in `meta` are made of these. Coming from an older version, they are counted anew.
 VERSION = 1
 APPLICATION_ID = 0x43505954  # "CPYT": lets `file` and us tell a ledger from any other SQLite file
 
@@ -190,7 +193,15 @@ def bring_up_to_date(
                     f"{VERSION}. Start it once with a release that does, or put back a newer backup."
                 )
             migrations[step](connection)
-            connection.execute("UPDATE meta SET schema_version = ?", (step + 1,))
+        counted = recount_state(path, connection)  # digests are of this version's fields
+        connection.execute(
+            "UPDATE meta SET schema_version = ?, hash = NULL, hash_seq = NULL, signals_count = ?, "
+            "signals_digest = ?, ended_count = ?, ended_digest = ?",
+            (
+                VERSION, counted.signals_count, f"{counted.signals_digest:x}",
+                counted.ended_count, f"{counted.ended_digest:x}",
+            ),
+        )  # fmt: skip
         connection.execute("COMMIT")
     except sqlite3.Error as fault:
         connection.execute("ROLLBACK")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import islice
 
 from copytrade.domain.account import AccountId
 from copytrade.domain.copy import Approved, Decision, Deferred, Skipped
@@ -110,8 +111,13 @@ class History:
             return AccountParked(follower(self._random.randrange(3)), Reason.BAD_KEY, "EAPI:Invalid key", at)
         if choice < 0.23:
             return AccountCleared(follower(self._random.randrange(3)), at)
-        record = state.orders[self._random.choice(sorted(state.orders))]
+        record = self._pick(state)
         return self._move(record, at)
+
+    def _pick(self, state: State) -> OrderRecord:
+        """One of the oldest open orders: the order of `orders` is that of planning, before and after a restart."""
+        oldest = list(islice(state.orders.values(), 50))
+        return self._random.choice(oldest)
 
     def _chance(self, share: float) -> bool:
         return self._random.random() < share
@@ -151,7 +157,9 @@ class History:
             return OrderProvedAbsent(order_id, at)
         if move is Move.RELEASE:
             return OrderReleased(order_id, at)
-        said = {Move.REFUSE: OrderRefused, Move.STOP: OrderStopped, Move.HOLD: OrderHeld}[move]
+        if move is Move.REFUSE:
+            return OrderRefused(order_id, reason, detail, at)
+        said = OrderStopped if move is Move.STOP else OrderHeld
         return said(order_id, reason, detail, at)
 
     def _decide(self, record: OrderRecord, move: Move, reason: Reason, detail: str, at: datetime) -> CopyDecided:
@@ -164,9 +172,9 @@ class History:
         return CopyDecided(Approved(*words, *sized, reason, detail, record.leg), at)
 
     def _execute(self, record: OrderRecord, move: Move, detail: str, at: datetime) -> OrderExecuted:
-        status = {
-            Move.PROGRESS: ExecutionStatus.OPEN, Move.FILL: ExecutionStatus.FILLED, Move.CANCEL: ExecutionStatus.CANCELLED
-        }[move]  # fmt: skip
+        status = ExecutionStatus.CANCELLED
+        if move is not Move.CANCEL:
+            status = ExecutionStatus.OPEN if move is Move.PROGRESS else ExecutionStatus.FILLED
         done = record.filled.value + Decimal(self._random.randrange(0, 5)) / 8
         return OrderExecuted(
             record.order_id, status, Quantity(done), Amount(done * 100), Amount.of("0.0100"),
