@@ -58,7 +58,10 @@ class GatedConnector(aiohttp.TCPConnector):
         sending = SENDING.get()
         if sending is None:  # warming: nothing will be written
             return await super().connect(req, traces, timeout)
-        connection = await self._unspoiled(req, traces, timeout)
+        connection = await super().connect(req, traces, timeout)
+        if connection.protocol is None or connection.protocol.should_close:
+            connection.close()
+            connection = await self._unspoiled(req, traces, timeout)
         if sending.gate is not None:
             try:
                 sending.gate()

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from datetime import datetime
 from types import TracebackType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -137,7 +137,7 @@ class Wire:
         """A slot for a read; all reads together leave most of the connections to orders."""
         return self._read_slot
 
-    async def post(
+    def post(
         self,
         path: str,
         body: bytes,
@@ -145,13 +145,13 @@ class Wire:
         *,
         gate: Gate | None = None,
         timeout_s: float | None = None,
-    ) -> Reply:
+    ) -> Coroutine[Any, Any, Reply]:
         """Write `body` once and read the reply; call it within a slot.
 
         Raises `WireFailure`, and whatever the gate raises, then with nothing written. A cancellation passes
         through and says nothing about whether bytes left.
         """
-        return await self._send("POST", self._url(path), body, headers, gate, timeout_s)
+        return self._send("POST", self._url(path), body, headers, gate, timeout_s)
 
     async def get(self, path: str, query: Mapping[str, str], *, timeout_s: float | None = None) -> Reply:
         """A public read; call it within a slot. Raises `WireFailure`."""

@@ -90,7 +90,8 @@ class KrakenAccount:
         async with self._traffic.order():
             steps_ms = iter(NONCE_STEPS_MS[: self._options.nonce_jumps_max])
             while True:  # at most once more than there are steps
-                await self._venue.order_pace()
+                if self._options.ip_orders_per_s is not None:
+                    await self._venue.order_pace()
                 outcome = await self._place_once(ticket, gate)
                 if not isinstance(outcome, RefusedByVenue) or outcome.reason is not Reason.BAD_NONCE:
                     return outcome
