@@ -15,7 +15,7 @@ from ledger_samples import MASTER, START, accepted, approved, filled, follower, 
 from copytrade.domain.errors import LedgerError, LedgerUnwritable
 from copytrade.domain.events import AccountParked, CopiesPlanned, Event, SignalEmitted
 from copytrade.domain.money import Amount, Quantity
-from copytrade.domain.order import IllegalMove, OrderState
+from copytrade.domain.order import IllegalMove, OrderState, Side
 from copytrade.domain.reasons import Reason
 from copytrade.domain.venue import Balances
 from copytrade.ledger import store
@@ -172,6 +172,19 @@ async def test_a_master_order_keeps_its_whole_intent_over_a_restart(path: Path) 
         found = ledger.find(event.order_id)
         assert found is not None
         assert found.intent == event
+
+
+async def test_a_position_that_is_closed_leaves_the_tables(path: Path) -> None:
+    bought, sold = intent("in"), intent("out", side=Side.SELL)
+    with Ledger.open(path) as ledger:
+        await ledger.append([bought, sold, accepted(bought.order_id), accepted(sold.order_id)])
+        await ledger.append([filled(bought.order_id, "0.10")], hurry=True)
+        assert rows_on_disk(path, "positions") == 1
+        await ledger.append([filled(sold.order_id, "0.1")], hurry=True)
+        assert rows_on_disk(path, "positions") == 0
+        assert verify(path, ledger.state).ok
+    with Ledger.open(path) as ledger:
+        assert ledger.state.positions == {}
 
 
 # -- what may not happen --------------------------------------------------------------------------------------------
