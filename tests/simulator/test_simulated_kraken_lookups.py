@@ -53,6 +53,8 @@ def test_close_time_or_open_time(clock: FakeClock, alice: MemoryClient) -> None:
     alice.ok("CancelOrder", txid=txid)
     for which, expected in (("open", 0), ("close", 1), ("both", 1)):
         assert alice.ok("ClosedOrders", start=begin_s + 50, closetime=which)["count"] == expected
+    assert alice.ok("ClosedOrders", start=begin_s, closetime="open")["count"] == 0
+    assert alice.ok("ClosedOrders", start=begin_s - 1, closetime="open")["count"] == 1
 
 
 def test_query_orders_takes_fifty(alice: MemoryClient) -> None:
@@ -97,7 +99,9 @@ def test_trading_counter_is_per_pair(clock: FakeClock) -> None:
     client = account(quiet_kraken(clock))
     for _ in range(59):
         client.buy("0.0001")
-    assert client.error("AddOrder", pair="XBTUSD") == "EGeneral:Invalid arguments:type"  # costs 1 all the same
+    assert (
+        client.error("AddOrder", pair="XBTUSD") == "EGeneral:Invalid arguments:type"
+    )  # costs 1 all the same
     order = {"type": "buy", "ordertype": "market", "volume": "0.0001"}
     assert client.error("AddOrder", pair="XBTUSD", **order) == "EOrder:Rate limit exceeded"
     client.ok("AddOrder", pair="XBTUSDT", **order, validate="true")

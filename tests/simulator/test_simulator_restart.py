@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import signal
@@ -12,7 +13,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from simulator_client import FakeClock, HttpClient, MemoryClient, quiet_kraken
+import pytest
+from simulator_client import FakeClock, HttpClient, MemoryClient, http_call, quiet_kraken
 
 from copytrade.simulator.venue import Credentials
 
@@ -80,6 +82,23 @@ def test_everything_survives_kill_9(tmp_path: Path) -> None:
         assert result(again.buy("new"))["txid"][0] not in after["closed"]
     finally:
         assert end(process, signal.SIGTERM) == 0
+
+
+def test_an_order_whose_answer_was_lost_survives_too(tmp_path: Path) -> None:
+    process, client, _ = start(tmp_path)
+    try:
+        fault = json.dumps({"kind": "drop", "method": "AddOrder", "count": 1})
+        assert http_call(client.url, "/sim/faults", fault, {})[0] == 200
+        with pytest.raises((http.client.HTTPException, ConnectionError)):
+            client.buy("lost")
+    finally:
+        end(process, signal.SIGKILL)
+    process, again, _ = start(tmp_path)
+    try:
+        again.nonce = client.nonce
+        assert result(again.call("ClosedOrders", cl_ord_id="lost"))["count"] == 1
+    finally:
+        end(process, signal.SIGTERM)
 
 
 def test_a_store_carries_on_in_one_process(tmp_path: Path, clock: FakeClock) -> None:
