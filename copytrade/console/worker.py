@@ -17,6 +17,7 @@ from copytrade.console.control import ControlServer
 from copytrade.console.logs import set_up_logging
 from copytrade.console.operations import trade
 from copytrade.console.report import Report
+from copytrade.console.switching import FLATTEN_TIMEOUT_S
 from copytrade.domain.account import user_of
 from copytrade.domain.errors import CopyTradeError
 from copytrade.engine.killswitch import KillState
@@ -174,12 +175,16 @@ def _handlers(system: System) -> dict[str, Any]:
     async def do_place_exits(_: dict[str, Any]) -> dict[str, Any]:
         return {"placed": engine.place_held_exits()}
 
+    async def do_wait_flattened(_: dict[str, Any]) -> dict[str, Any]:
+        return {"flattened": await engine.wait_flattened(FLATTEN_TIMEOUT_S)}
+
     async def do_check(body: dict[str, Any]) -> dict[str, Any]:
         from copytrade.console.checking import check_running
 
         return await check_running(system, body.get("venue"), body.get("user"))
 
-    return {"trade": do_trade, "place_exits": do_place_exits, "check": do_check}
+    return {"trade": do_trade, "place_exits": do_place_exits, "wait_flattened": do_wait_flattened,
+            "check": do_check}  # fmt: skip
 
 
 async def _follow_files(system: System, screen: Screen) -> None:

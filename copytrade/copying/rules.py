@@ -13,7 +13,6 @@ from copytrade.domain.money import NO_AMOUNT, NO_QUANTITY, Amount, Quantity
 from copytrade.domain.order import OrderKind
 from copytrade.domain.reasons import Reason
 
-
 _MIN_CASH_TO_BUY = Amount(Decimal("5.00"))
 _MINIMUM_TRADING_BALANCE = Amount(Decimal("25.00"))
 

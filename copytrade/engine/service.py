@@ -34,6 +34,7 @@ from copytrade.engine.services import Alert, Limits, Services, ServiceStopping, 
 from copytrade.engine.tracker import Tracker
 
 _KILL_WATCH_S = 0.25
+_QUIESCE_POLL_S = 0.05
 _CONNECT_WAIT_S = 5.0  # at start, for accounts whose venue is slow; they connect later without holding up the others
 _LOAD_RETRY_S = (0.5, 1.0, 2.0, 5.0, 10.0)
 
@@ -154,6 +155,24 @@ class Engine:
             services.ledger.append([OrderReleased(record.order_id, services.clock())])
             self.lanes.submit(work_of(services, record))
         return len(held)
+
+    async def quiesce(self, timeout_s: float) -> bool:
+        """Wait until nothing is on its way any more (held exits and parked accounts aside); False after so long."""
+        state, deadline = self.services.ledger.state, asyncio.get_running_loop().time() + timeout_s
+        while any(r.state is not OrderState.HELD and r.account not in state.parked for r in state.orders.values()):
+            if asyncio.get_running_loop().time() > deadline:
+                return False
+            await self.services.pause(_QUIESCE_POLL_S)
+        return True
+
+    async def wait_flattened(self, timeout_s: float) -> bool:
+        """Wait until a flattening that the kill switch asks for is over; False after so long."""
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        while self.services.kill.look() is KillState.FLATTEN:
+            if asyncio.get_running_loop().time() > deadline:
+                return False
+            await self.services.pause(_QUIESCE_POLL_S)
+        return True
 
     # -- inside ------------------------------------------------------------------------------------------------------
 

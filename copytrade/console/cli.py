@@ -1,0 +1,188 @@
+"""The commands: `python -m copytrade COMMAND`. Each imports what it needs when it runs, so that `--help` is quick.
+
+Exit codes: 0 done, 1 refused or failed, 2 wrong usage. With `--json`, standard output holds one JSON value and nothing
+else, errors included.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from copytrade.wiring.paths import Paths
+
+app = typer.Typer(
+    name="copytrade",
+    help="Copies a master account's trades to its followers' own accounts.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # its tracebacks show local variables, and those may hold a secret
+    rich_markup_mode=None,
+)
+
+Config = Annotated[Path, typer.Option("--config", help="Settings file.")]
+Users = Annotated[Path, typer.Option("--users", help="Folder of follower files.")]
+State = Annotated[Path, typer.Option("--state", help="Folder of ledger, nonces and kill switch.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+Limit = Annotated[int, typer.Option("--limit", min=1, max=100_000, help="How many, newest first.")]
+
+CONFIG, USERS, STATE = Path("config/copytrade.yaml"), Path("config/users"), Path("state")
+
+
+@app.command()
+def trade(
+    instrument: Annotated[str, typer.Argument(help="BTC/USD, or the venue's spelling: XXBTZUSD.")],
+    side: Annotated[str, typer.Argument(help="buy or sell.")],
+    usd: Annotated[str | None, typer.Option("--usd", help="For so much of the quote currency.")] = None,
+    quantity: Annotated[str | None, typer.Option("--quantity", help="So much of the base asset.")] = None,
+    whole: Annotated[bool, typer.Option("--all", help="Sell the whole position.")] = False,
+    venue: Annotated[str | None, typer.Option("--venue", help="Must be the master's venue.")] = None,
+    request_id: Annotated[
+        str, typer.Option("--request-id", help="The same id again is the same order, not another one.")
+    ] = "",
+    config: Config = CONFIG,
+    users: Users = USERS,
+    state: State = STATE,
+    as_json: AsJson = False,
+) -> None:
+    """Place one master order and copy it. Exit code 1 if the master's order or any copy failed."""
+    from copytrade.console.operations import TradeOrder
+    from copytrade.console.trading import run_trade
+
+    order = TradeOrder(instrument, side, usd, quantity, whole, request_id)
+    raise typer.Exit(run_trade(_paths(config, users, state), order, venue, as_json=as_json))
+
+
+@app.command()
+def check(
+    venue: Annotated[str | None, typer.Option("--venue", help="Only accounts at this venue.")] = None,
+    user: Annotated[str | None, typer.Option("--user", help="Only this user's accounts, or master.")] = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Look at files only.")] = False,
+    config: Config = CONFIG,
+    users: Users = USERS,
+    state: State = STATE,
+    as_json: AsJson = False,
+) -> None:
+    """Check files, credentials, permissions, clock and balances. Exit code 1 if the worker would refuse to start."""
+    from copytrade.console.checking import run_check
+
+    raise typer.Exit(run_check(_paths(config, users, state), venue, user, offline=offline, as_json=as_json))
+
+
+@app.command()
+def status(config: Config = CONFIG, users: Users = USERS, state: State = STATE, as_json: AsJson = False) -> None:
+    """Where everything stands: kill switch, worker, orders on their way, held exits, parked accounts."""
+    from copytrade.console.reading import run_status
+
+    raise typer.Exit(run_status(_paths(config, users, state), as_json=as_json))
+
+
+@app.command()
+def signals(
+    limit: Limit = 20, config: Config = CONFIG, users: Users = USERS, state: State = STATE, as_json: AsJson = False
+) -> None:
+    """What the master did, newest first, with how its copies fared."""
+    from copytrade.console.reading import run_signals
+
+    raise typer.Exit(run_signals(_paths(config, users, state), limit, as_json=as_json))
+
+
+@app.command()
+def copies(
+    signal: Annotated[str | None, typer.Option("--signal", help="Of this signal; `last` for the newest.")] = None,
+    user: Annotated[str | None, typer.Option("--user", help="Of this user.")] = None,
+    order_state: Annotated[str | None, typer.Option("--in", help="In this state: filled, skipped, held, ...")] = None,
+    limit: Limit = 50,
+    config: Config = CONFIG,
+    users: Users = USERS,
+    state: State = STATE,
+    as_json: AsJson = False,
+) -> None:
+    """Every follower's answer to the master's signals, with its reason."""
+    from copytrade.console.reading import run_copies
+
+    paths = _paths(config, users, state)
+    raise typer.Exit(run_copies(paths, signal, user, order_state, limit, as_json=as_json))
+
+
+@app.command()
+def positions(
+    user: Annotated[str | None, typer.Option("--user", help="Of this user, or master.")] = None,
+    config: Config = CONFIG,
+    users: Users = USERS,
+    state: State = STATE,
+    as_json: AsJson = False,
+) -> None:
+    """What each account holds by its copies."""
+    from copytrade.console.reading import run_positions
+
+    raise typer.Exit(run_positions(_paths(config, users, state), user, as_json=as_json))
+
+
+@app.command("users")
+def list_users(config: Config = CONFIG, users: Users = USERS, state: State = STATE, as_json: AsJson = False) -> None:
+    """The followers: mode, limits, last known equity."""
+    from copytrade.console.reading import run_users
+
+    raise typer.Exit(run_users(_paths(config, users, state), as_json=as_json))
+
+
+@app.command()
+def kill(
+    close_only: Annotated[bool, typer.Option("--close-only", help="Let exits flow.")] = False,
+    flatten: Annotated[bool, typer.Option("--flatten", help="Close copied positions, then halt.")] = False,
+    config: Config = CONFIG,
+    users: Users = USERS,
+    state: State = STATE,
+    as_json: AsJson = False,
+) -> None:
+    """Throw the kill switch: no new order of any account leaves."""
+    from copytrade.console.switching import run_kill
+
+    paths = _paths(config, users, state)
+    raise typer.Exit(run_kill(paths, close_only=close_only, flatten=flatten, as_json=as_json))
+
+
+@app.command()
+def unkill(
+    place_exits: Annotated[bool, typer.Option("--place-exits", help="Place the exits that were held.")] = False,
+    config: Config = CONFIG,
+    users: Users = USERS,
+    state: State = STATE,
+    as_json: AsJson = False,
+) -> None:
+    """Lift the kill switch. Shows the exits that it held; entries that it stopped are never sent later."""
+    from copytrade.console.switching import run_unkill
+
+    raise typer.Exit(run_unkill(_paths(config, users, state), place_exits=place_exits, as_json=as_json))
+
+
+@app.command()
+def simulator(
+    venues: Annotated[str, typer.Option("--venues", help="Comma-separated.")] = "kraken",
+    host: Annotated[str, typer.Option("--host", help="Loopback only.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65_535, help="0 takes a free one.")] = 0,
+    accounts: Annotated[int, typer.Option("--accounts", min=1, help="A master and so many less one followers.")] = 3,
+    seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same keys and prices.")] = 7,
+    reply_delay_ms: Annotated[int, typer.Option("--reply-delay-ms", min=0)] = 0,
+    fill_delay_ms: Annotated[int, typer.Option("--fill-delay-ms", min=0)] = 0,
+    store: Annotated[Path | None, typer.Option("--store", help="Folder to carry on from after a restart.")] = None,
+    rate_limits: Annotated[bool, typer.Option(help="Keep the venue's rate limits.")] = True,
+) -> None:
+    """Run the simulated venues alone: prints their URLs and keys as one line of JSON, then serves until stopped."""
+    from copytrade.simulator.command import run
+
+    try:
+        run(
+            [name.strip() for name in venues.split(",") if name.strip()], host, port, accounts, seed, reply_delay_ms,
+            store, fill_delay_ms=fill_delay_ms, rate_limits=rate_limits,
+        )  # fmt: skip
+    except (ValueError, OSError) as error:
+        typer.echo(f"the simulator cannot start: {error}", err=True)
+        raise typer.Exit(2) from None
+
+
+def _paths(config: Path, users: Path, state: Path) -> Paths:
+    return Paths(config, users, state)

@@ -1,0 +1,205 @@
+"""`status`, `signals`, `copies`, `positions`, `users`: read from the ledger file, with or without a worker."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+from copytrade.console.control import socket_path
+from copytrade.console.output import clock_time, print_error, print_json, print_table
+from copytrade.domain.account import user_of
+from copytrade.domain.errors import LedgerError
+from copytrade.domain.order import OrderState
+from copytrade.domain.reasons import Reason
+from copytrade.engine.killswitch import KillSwitch
+from copytrade.ledger.reader import LedgerReader
+from copytrade.wiring.paths import Paths
+
+Json = dict[str, Any]
+
+
+def run_status(paths: Paths, *, as_json: bool) -> int:
+    kill = KillSwitch(paths.state, os.environ)
+    head: Json = {
+        "worker": "running" if _worker_runs(paths) else "not running",
+        "kill_switch": kill.look().value if paths.state.is_dir() else "off",
+        "ledger": str(paths.ledger),
+    }
+
+    def read(ledger: LedgerReader) -> Json:
+        counts = ledger.counts()
+        open_orders = ledger.open_orders()
+        by_state: dict[str, int] = {}
+        for order in open_orders:
+            by_state[order["state"]] = by_state.get(order["state"], 0) + 1
+        return {
+            **head, "signals": counts["signals"], "orders": counts["orders"], "open": by_state,
+            "ended": {s: n for s, n in counts["orders_by_state"].items() if OrderState(s).final},
+            "held_exits": [_order(o) for o in ledger.held_exits()], "parked": ledger.parked(),
+            "positions": len(ledger.positions()), "last_signal": next(iter(ledger.signals(limit=1)), None),
+        }  # fmt: skip
+
+    def show(status: Json) -> None:
+        print(f"worker: {status['worker']}; kill switch: {status['kill_switch']}; ledger: {status['ledger']}")
+        if "signals" not in status:
+            print("nothing has happened yet")
+            return
+        print(f"signals: {status['signals']}; orders: {status['orders']} ({_counted(status['ended'])})")
+        print(f"on their way: {_counted(status['open']) or 'none'}; positions: {status['positions']}")
+        for order in status["held_exits"]:
+            print(f"!! held exit: {order['account']} {order['quantity']} {order['symbol']}: {order['reason_text']}")
+        for account in status["parked"]:
+            print(f"!! parked: {account['account']}: {Reason(account['reason']).text} ({account['detail']})")
+
+    return _read(paths, read, show, as_json=as_json, empty=head)
+
+
+def run_signals(paths: Paths, limit: int, *, as_json: bool) -> int:
+    def read(ledger: LedgerReader) -> list[Json]:
+        return ledger.signals(limit=limit)
+
+    def show(signals: list[Json]) -> None:
+        rows = [
+            (
+                clock_time(s["at"]), s["signal_id"], s["side"], s["quantity"], s["symbol"], s["price"],
+                _counted(s["copies"]),
+            )
+            for s in signals
+        ]  # fmt: skip
+        columns = ("at (UTC)", "signal", "side", "quantity", "instrument", "price", "copies")
+        print_table("Signals, newest first", columns, rows, "no signals yet")
+
+    return _read(paths, read, show, as_json=as_json, empty=[])
+
+
+def run_copies(
+    paths: Paths, signal: str | None, user: str | None, state: str | None, limit: int, *, as_json: bool
+) -> int:
+    if state is not None and state not in [s.value for s in OrderState]:
+        choices = ", ".join(s.value for s in OrderState)
+        print_error(f"--in is {state!r}: give one of {choices}", as_json=as_json, kind="bad_request")
+        return 2
+
+    def read(ledger: LedgerReader) -> list[Json]:
+        wanted = signal
+        if signal == "last":
+            last = ledger.signals(limit=1)
+            wanted = last[0]["signal_id"] if last else ""
+        found = ledger.copies(signal_id=wanted, state=state, limit=100_000 if user else limit)
+        if user is not None:
+            found = [c for c in found if user_of(c["account"]) == user or c["account"] == user]
+        return [_order(copy) for copy in found[:limit]]
+
+    def show(copies: list[Json]) -> None:
+        rows = [
+            (
+                clock_time(c["planned_at"]), c["account"], c["side"], c["state"], c["quantity"], c["symbol"],
+                c["filled"], c["venue_order_id"], f"{c['reason_text']} {c['detail']}".rstrip(),
+            )
+            for c in copies
+        ]  # fmt: skip
+        columns = ("at (UTC)", "account", "side", "state", "quantity", "instrument", "filled", "order", "why")
+        print_table("Copies, newest first", columns, rows, "no copies yet")
+
+    return _read(paths, read, show, as_json=as_json, empty=[])
+
+
+def run_positions(paths: Paths, user: str | None, *, as_json: bool) -> int:
+    def read(ledger: LedgerReader) -> list[Json]:
+        return [p for p in ledger.positions() if user is None or user_of(p["account"]) == user]
+
+    def show(positions: list[Json]) -> None:
+        rows = [(p["account"], p["symbol"], p["quantity"]) for p in positions]
+        print_table("Positions", ("account", "instrument", "quantity"), rows, "everybody is flat")
+
+    return _read(paths, read, show, as_json=as_json, empty=[])
+
+
+def run_users(paths: Paths, *, as_json: bool) -> int:
+    from copytrade.settings.faults import SettingsError
+    from copytrade.settings.load import load
+
+    try:
+        loaded = load(paths.config, paths.users, os.environ, paths.dotenv)
+    except SettingsError as error:
+        print_error(str(error), as_json=as_json)
+        return 1
+    balances = _balances(paths)
+    users = [
+        {
+            **user.model_dump(mode="json"),
+            "account": user.account,
+            "equity": balances.get(user.account, {}).get("equity"),
+            "equity_at": balances.get(user.account, {}).get("at"),
+        }
+        for user in loaded.users
+    ]
+    if as_json:
+        print_json(users)
+        return 0
+    rows = [
+        (
+            u["account"], u["name"], u["mode"] if u["enabled"] else "not enabled", u["multiplier"],
+            u["max_user_risk"] or loaded.settings.copying.max_user_risk, _two_digits(u["equity"]),
+            clock_time(u["equity_at"]),
+        )
+        for u in users
+    ]  # fmt: skip
+    columns = ("account", "name", "mode", "multiplier", "max risk", "equity", "read at (UTC)")
+    print_table("Followers", columns, rows, f"no followers in {paths.users}")
+    return 0
+
+
+def _read(
+    paths: Paths, read: Callable[[LedgerReader], Any], show: Callable[[Any], None], *, as_json: bool, empty: Any
+) -> int:
+    if not paths.ledger.exists():
+        found = empty
+    else:
+        try:
+            with LedgerReader(paths.ledger) as ledger:
+                found = read(ledger)
+        except LedgerError as error:
+            print_error(str(error), as_json=as_json)
+            return 1
+    if as_json:
+        print_json(found)
+    else:
+        show(found)
+    return 0
+
+
+def _order(record: Json) -> Json:
+    return {**record, "reason_text": Reason(record["reason"]).text}
+
+
+def _balances(paths: Paths) -> dict[str, Json]:
+    if not paths.ledger.exists():
+        return {}
+    try:
+        with LedgerReader(paths.ledger) as ledger:
+            return {row["account"]: row for row in ledger.balances()}
+    except LedgerError:
+        return {}
+
+
+def _worker_runs(paths: Paths) -> bool:
+    import socket
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        client.settimeout(1.0)
+        try:
+            client.connect(os.fspath(socket_path(paths.socket)))
+        except OSError:
+            return False
+    return True
+
+
+def _counted(states: dict[str, int]) -> str:
+    return ", ".join(f"{count} {state}" for state, count in states.items())
+
+
+def _two_digits(value: str | None) -> str:
+    return "" if value is None else f"{Decimal(value):,.2f}"

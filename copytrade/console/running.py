@@ -1,0 +1,74 @@
+"""Doing something with the system: through the worker when there is one, else by taking its place for a moment."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from copytrade.console.control import ask
+from copytrade.console.logs import set_up_logging
+from copytrade.console.output import print_error
+from copytrade.domain.errors import BadRequest, CopyTradeError, Refused
+from copytrade.settings.faults import SettingsError
+from copytrade.settings.redaction import Redactor
+from copytrade.wiring.ground import StateBusy
+from copytrade.wiring.paths import Paths
+from copytrade.wiring.system import Hooks, System
+
+Json = dict[str, Any]
+_FILLS_WAIT_S = 5.0  # so that a command leaves a ledger that knows the fills of what it placed
+
+
+def through_worker_or_alone(
+    paths: Paths, request: Json, alone: Callable[[System], Awaitable[Json]], *, timeout_s: float
+) -> Json:
+    """The answer as JSON: `{"result": …}` or `{"error": kind, "message": …}`."""
+    answer = _ask(paths, request, timeout_s)
+    if answer is not None:
+        return answer
+    redactor = Redactor()
+    set_up_logging(redactor, "WARNING", "plain")
+    try:
+        return asyncio.run(_alone(paths, alone, redactor))
+    except StateBusy as error:
+        # A worker that has the lock and no socket yet is just starting.
+        return _ask(paths, request, timeout_s) or {"error": "failed", "message": str(error)}
+    except SettingsError as error:
+        return {"error": "failed", "message": redactor.redact(str(error))}
+
+
+def _ask(paths: Paths, request: Json, timeout_s: float) -> Json | None:
+    try:
+        return ask(paths.socket, request, timeout_s)
+    except TimeoutError:
+        message = f"the worker did not answer within {timeout_s:.0f} s; it may still do what was asked, see status"
+        return {"error": "failed", "message": message}
+
+
+async def _alone(paths: Paths, work: Callable[[System], Awaitable[Json]], redactor: Redactor) -> Json:
+    hooks = Hooks(alert=lambda text: print(redactor.redact(f"!! {text}"), file=sys.stderr))
+    try:
+        async with System(paths, os.environ, hooks, redactor) as system:
+            result = await work(system)
+            await system.engine.quiesce(_FILLS_WAIT_S)
+            return {"result": result}
+    except Refused as error:
+        return {"error": "refused", "reason": error.reason.value, "message": redactor.redact(str(error))}
+    except BadRequest as error:
+        return {"error": "bad_request", "message": redactor.redact(str(error))}
+    except StateBusy:
+        raise
+    except CopyTradeError as error:
+        return {"error": "failed", "message": redactor.redact(str(error))}
+
+
+def show_error(answer: Json, *, as_json: bool) -> bool:
+    """Print the error of an answer; False if it has none."""
+    if "error" not in answer:
+        return False
+    more = {"reason": answer["reason"]} if "reason" in answer else {}
+    print_error(answer["message"], as_json=as_json, kind=answer["error"], **more)
+    return True

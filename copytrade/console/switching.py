@@ -1,0 +1,105 @@
+"""`kill` and `unkill`."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from copytrade.console.output import print_error, print_json
+from copytrade.console.running import show_error, through_worker_or_alone
+from copytrade.domain.errors import LedgerError
+from copytrade.domain.order import OrderState
+from copytrade.engine.killswitch import ENVIRONMENT_NAME, KillState, KillSwitch
+from copytrade.ledger.reader import LedgerReader
+from copytrade.wiring.paths import Paths
+from copytrade.wiring.system import System
+
+_PLACE_TIMEOUT_S = 60.0
+FLATTEN_TIMEOUT_S = 300.0  # a venue that is slow or throttles is given this long to take everybody out
+
+
+def run_kill(paths: Paths, *, close_only: bool, flatten: bool, as_json: bool) -> int:
+    """Put the switch on disk. It works with and without a worker; `flatten` without one does the closing itself."""
+    if close_only and flatten:
+        print_error("give --close-only or --flatten, not both", as_json=as_json, kind="bad_request")
+        return 2
+    state = KillState.FLATTEN if flatten else KillState.CLOSE_ONLY if close_only else KillState.HALT
+    paths.make_state()
+    switch = KillSwitch(paths.state, os.environ)
+    try:
+        switch.engage(state)
+    except OSError as error:
+        message = f"{switch.path} cannot be written ({error.strerror}): stop the worker process to stop all orders"
+        print_error(message, as_json=as_json)
+        return 1
+    if flatten and (failed := _flatten(paths, as_json=as_json)):
+        return failed
+    if as_json:
+        print_json({"kill_switch": switch.look().value, "file": str(switch.path)})
+    else:
+        print(f"{switch.path}: {switch.look()}. No new {'entry' if close_only else 'order'} leaves.")
+    return 0
+
+
+def run_unkill(paths: Paths, *, place_exits: bool, as_json: bool) -> int:
+    """Take the switch away, show the held exits, and place them if told to."""
+    switch = KillSwitch(paths.state, os.environ)
+    try:
+        lifted = switch.lift()
+    except OSError as error:
+        print_error(f"{switch.path} cannot be removed: {error.strerror}", as_json=as_json)
+        return 1
+    if switch.look() is not KillState.OFF:
+        print_error(
+            f"orders are still stopped: the environment says {ENVIRONMENT_NAME}, or {paths.state} cannot be looked at",
+            as_json=as_json,
+        )
+        return 1
+    held = _held(paths)
+    placed = 0
+    if place_exits and held:
+        answer = through_worker_or_alone(paths, {"do": "place_exits"}, _place_alone, timeout_s=_PLACE_TIMEOUT_S)
+        if show_error(answer, as_json=as_json):
+            return 1
+        placed = answer["result"]["placed"]
+    if as_json:
+        print_json({"kill_switch": "off", "was_on": lifted, "held_exits": held, "placed": placed})
+        return 0
+    print("the kill switch is lifted" if lifted else "the kill switch was not on")
+    for order in held:
+        print(f"    held: {order['account']} {order['side']} {order['quantity']} {order['symbol']} ({order['reason']})")
+    if placed:
+        print(f"{placed} held exits are being placed")
+    elif held:
+        print("these exits are not placed by themselves: unkill --place-exits places them")
+    return 0
+
+
+def _flatten(paths: Paths, *, as_json: bool) -> int:
+    """The worker sees the file by itself. Without a worker this process closes everything."""
+
+    async def alone(system: System) -> dict[str, Any]:
+        return {"flattened": await system.engine.wait_flattened(FLATTEN_TIMEOUT_S)}
+
+    timeout_s = FLATTEN_TIMEOUT_S + 10
+    answer = through_worker_or_alone(paths, {"do": "wait_flattened"}, alone, timeout_s=timeout_s)
+    if show_error(answer, as_json=as_json):
+        return 1
+    if not answer["result"]["flattened"]:
+        print_error(f"not everything was closed within {FLATTEN_TIMEOUT_S:.0f} s: see positions", as_json=as_json)
+        return 1
+    return 0
+
+
+async def _place_alone(system: System) -> dict[str, Any]:
+    placed = system.engine.place_held_exits()
+    await system.engine.quiesce(_PLACE_TIMEOUT_S)
+    return {"placed": placed}
+
+
+def _held(paths: Paths) -> list[dict[str, Any]]:
+    try:
+        with LedgerReader(paths.ledger) as ledger:
+            return ledger.orders(state=OrderState.HELD, limit=10_000)
+    except LedgerError:
+        return []
