@@ -8,7 +8,7 @@ import random
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,10 @@ class Time:
     def __call__(self) -> float:
         return self.now_s
 
+    def utc(self) -> datetime:
+        """The real time, further on by what was slept here."""
+        return utc_now() + timedelta(seconds=self.now_s - 1_000.0)
+
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
         self.now_s += seconds
@@ -126,6 +130,11 @@ class Lab:
     def fault(self, kind: str, **settings: Any) -> None:
         self.sim.faults.add(Fault(kind, **settings))
 
+    passing_error = "EService:Unavailable"
+
+    def order(self, name: str = "one", **settings: Any) -> OrderTicket:
+        return ticket(name, **settings)
+
     def orders(self) -> list[dict[str, Any]]:
         return self.sim.orders()
 
@@ -133,14 +142,15 @@ class Lab:
 @asynccontextmanager
 async def kraken_lab(directory: Path, options: KrakenOptions = OPTIONS, **settings: Any) -> AsyncIterator[Lab]:
     permissions = settings.pop("permissions", None)
+    time = Time()
+    settings.setdefault("clock", lambda: time.utc().timestamp())
     sim = KrakenSimulator(volatility=0.0, spread=Decimal(0), **settings)
     sim.set_price("BTC/USD", Decimal(50_000))
     keys = sim.add_account("alice_smith", {"USD": Decimal(10_000), "BTC": Decimal(1)}, permissions=permissions)
     server = SimulatorServer([sim])
     await server.start()
-    time = Time()
     venue = KrakenVenue(
-        server.url("kraken"), options, clock=utc_now, monotonic=time, rng=random.Random(7), sleep=time.sleep
+        server.url("kraken"), options, clock=time.utc, monotonic=time, rng=random.Random(7), sleep=time.sleep
     )
     nonces = NonceStore(directory, ALICE, keys.key)
     nonces.acquire()
@@ -256,9 +266,7 @@ async def at_raw_server(
     """A Kraken account whose venue says what the script says."""
     async with RawServer(*script) as server:
         time = Time()
-        venue = KrakenVenue(
-            server.url, options, clock=utc_now, monotonic=time, rng=random.Random(7), sleep=time.sleep
-        )
+        venue = KrakenVenue(server.url, options, clock=utc_now, monotonic=time, rng=random.Random(7), sleep=time.sleep)
         nonces = Nonces()
         try:
             yield server, venue.connect_account(ALICE, "key-of-alice", SECRET, nonces), nonces

@@ -115,9 +115,7 @@ def classify(errors: Sequence[str], venue_unix_s: float) -> Verdict:
             return Ambiguous(detail, passing=all(_PASSING.match(_tidy(each)) for each in errors))
         refusals.append(refusal)
     chosen = next((refusal for refusal in refusals if refusal.parks_account), refusals[0])
-    return Refusal(
-        chosen.reason, detail, chosen.retry_after_s, chosen.parks_account, chosen.parks_for_s, chosen.limit
-    )
+    return Refusal(chosen.reason, detail, chosen.retry_after_s, chosen.parks_account, chosen.parks_for_s, chosen.limit)
 
 
 def _refusal(text: str, venue_unix_s: float) -> Refusal | None:
