@@ -191,9 +191,7 @@ def _of_files(loaded: Loaded, account: AccountId, paper: bool) -> Findings:
 def _accounts(loaded: Loaded, venue: str | None, user: str | None) -> list[AccountId]:
     accounts = [account_id(loaded.settings.master.venue, MASTER_USER)]
     accounts += [AccountId(u.account) for u in loaded.users]
-    wanted = [
-        a for a in accounts if (venue is None or venue_of(a) == venue) and (user is None or user_of(a) == user)
-    ]
+    wanted = [a for a in accounts if (venue is None or venue_of(a) == venue) and (user is None or user_of(a) == user)]
     if not wanted:
         known = ", ".join(sorted({user_of(a) for a in accounts}))
         raise BadRequest(f"no account of user {user!r} at venue {venue or 'any'}; there are {known}")

@@ -101,7 +101,10 @@ async def _run(paths: Paths, once: bool, redactor: Redactor) -> int:
         await server.start()
         stack.push_async_callback(server.stop)
         strategy = make_strategy(system.settings)
-        runner = StrategyRunner(system.engine, strategy, lambda text: screen(f"!! {text}")) if strategy else None
+        runner = None
+        if strategy is not None:
+            positions_max = system.settings.guards.max_positions
+            runner = StrategyRunner(system.engine, strategy, positions_max, lambda text: screen(f"!! {text}"))
         if once:
             if runner is not None:
                 await runner.step()
@@ -147,6 +150,8 @@ def _greet(system: System, screen: Screen) -> None:
         screen(f"  simulated venue at {system.paper.base_url}, its orders at {system.paper.admin_url}/orders")
     for warning in system.loaded.warnings:
         screen(f"!! {warning}")
+    if not system.settings.guards.suppress_single_exchange_warning and system.settings.mode == "live":
+        screen("!! only one venue is connected: its trouble stops all trading (SUPPRESS_SINGLE_EXCHANGE_WARNING=true)")
     for member in roster:
         balances = system.engine.services.books.balances(member.terms.account)
         if member.unreachable is not None and member.terms.enabled:
@@ -210,6 +215,8 @@ def _change_lines(change: Any) -> list[str]:
     lines = [f"enrolled {user.account}" for user in change.added]
     lines += [f"!! left: {user.account}" for user in change.removed]
     lines += [f"{account}: {'; '.join(map(str, fields))}" for account, fields in dict(change.changed).items()]
+    late = "has changed; an account that is connected uses the new one after a restart"
+    lines += [f"!! the key of {account} {late}" for account in change.credentials]
     lines += [f"settings: {changed}" for changed in change.settings]
     lines += [f"!! takes effect after a restart: {changed}" for changed in change.needs_restart]
     lines += [f"!! {path} is gone, and with it {', '.join(accounts)}" for path, accounts in change.left]

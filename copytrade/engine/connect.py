@@ -56,7 +56,7 @@ class Connector:
                     self._lanes.of(member.terms.account).clear()
                     return
                 self._lanes.of(member.terms.account).wake()
-                if attempt == 0:
+                if attempt == 0 and member.terms.enabled:
                     reason, detail = member.unreachable
                     self._services.alert(f"{member.terms.account} is not connected: {reason.text} {detail}".rstrip())
                 if not again:

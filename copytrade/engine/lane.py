@@ -10,6 +10,7 @@ from collections import deque
 from datetime import timedelta
 
 from copytrade.domain.account import AccountId
+from copytrade.domain.errors import LedgerError
 from copytrade.domain.events import AccountCleared, AccountParked, OrderStopped
 from copytrade.domain.order import Effect, OrderState
 from copytrade.domain.reasons import Reason
@@ -76,8 +77,8 @@ class Lane:
                     self._queue.remove(work)
         except LaneParked as parked:
             self._park(parked)
-        except ServiceStopping:
-            return
+        except (ServiceStopping, LedgerError):
+            return  # nothing may be sent any more; the ledger says where the next start carries on
         except Exception as error:
             # A fault of ours in one lane: what it was doing may have reached the venue, so nothing is assumed. The
             # lane parks, and the next start looks every open order up before it does anything else.

@@ -16,7 +16,7 @@ _QUIET_S = 0.05
 
 
 class Refresher:
-    """Keeps every connected account's balances younger than half of `equity_max_age_s`."""
+    """Reads every connected account's balances once a round, and in any case before half of `equity_max_age_s`."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -45,7 +45,7 @@ class Refresher:
 
     async def _refresh_due(self) -> None:
         services = self._services
-        period_s = services.rules.equity_max_age_s / 2
+        period_s = min(services.limits.refresh_spread_s, services.rules.equity_max_age_s / 2)
         members = [m for m in services.roster if m.client is not None]
         # No more than an even share of the round per tick, so that 10,000 accounts read at one time drift apart.
         share = int(len(members) * _TICK_S / period_s * 2) + 1

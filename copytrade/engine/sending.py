@@ -319,7 +319,9 @@ class Sender:
         if work.role is Role.MASTER:
             record = self._record(work)
             assert record is not None
-            signal = signal_of(record, at)
+            # Found by a look-up, perhaps by a later run: then it was placed long before `at`, and the followers'
+            # entries must count their age from that.
+            signal = signal_of(record, record.sent_at or record.planned_at if found else at)
             events.append(SignalEmitted(signal))
         self._services.ledger.append(events, hurry=signal is not None)
         self._services.fills.follow(work.order_id)

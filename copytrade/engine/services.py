@@ -45,6 +45,7 @@ class Limits:
     equity_wait_s: float = 5.0  # how long a copy waits for an equity that had become stale
     master_equity_max_age_s: float = 10.0
     refresh_concurrency: int = 8
+    refresh_spread_s: float = 300.0  # one round of balances over all accounts takes so long
     connect_concurrency: int = 32
     warm_connections_max: int = 250
     keep_warm_every_s: float = 15.0

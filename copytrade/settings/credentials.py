@@ -57,10 +57,7 @@ class CredentialSet:
     def secrets(self) -> tuple[Secret, ...]:
         """All of them, for the redactor."""
         return tuple(
-            secret
-            for found in self.by_account.values()
-            if isinstance(found, Credentials)
-            for secret in found.secrets()
+            secret for found in self.by_account.values() if isinstance(found, Credentials) for secret in found.secrets()
         )
 
 
@@ -110,9 +107,7 @@ def _prefixes(
         if len(claimants) < 2 or not _begun(prefix, secrets):
             continue
         owners = [user for user in claimants if whole_prefix(venue, user.user_id) == prefix]
-        settled = all(
-            user in owners or _begun(whole_prefix(venue, user.user_id), secrets) for user in claimants
-        )
+        settled = all(user in owners or _begun(whole_prefix(venue, user.user_id), secrets) for user in claimants)
         if not settled or len(owners) > 1:
             in_doubt.update(user.user_id for user in claimants)
             faults.append(_clash(venue, prefix, claimants, same_whole_id=len(owners) > 1))
@@ -139,9 +134,7 @@ def _clash(venue: Venue, prefix: str, claimants: list[User], *, same_whole_id: b
     return Fault(_PLACE, 0, f"{prefix}_API_KEY", f"could belong to {ids}", remedy)
 
 
-def _take(
-    venue: Venue, prefix: str, secrets: Mapping[str, Secret], faults: list[Fault]
-) -> Credentials | Missing:
+def _take(venue: Venue, prefix: str, secrets: Mapping[str, Secret], faults: list[Fault]) -> Credentials | Missing:
     parts = ("KEY", "SECRET", "PASSPHRASE") if venue == "okx" else ("KEY", "SECRET")
     names = [f"{prefix}_API_{part}" for part in parts]
     absent = tuple(name for name in names if name not in secrets)

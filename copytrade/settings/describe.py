@@ -75,9 +75,7 @@ def _words(annotation: Any) -> str:
         "float": "number",
         "Decimal": "number",
     }
-    return names.get(
-        getattr(annotation, "__name__", ""), "list" if get_origin(annotation) is tuple else "block"
-    )
+    return names.get(getattr(annotation, "__name__", ""), "list" if get_origin(annotation) is tuple else "block")
 
 
 def _range(field: FieldInfo) -> str:
@@ -119,9 +117,7 @@ def _table(model: type[BaseModel], prefix: str) -> list[str]:
     lines = ["| key | values | default | meaning |", "| --- | --- | --- | --- |"]
     for name, field in model.model_fields.items():
         values = f"{_words(field.annotation)} {_range(field)}".strip()
-        lines.append(
-            f"| `{prefix}{field.alias or name}` | {values} | {_default(field)} | {field.description} |"
-        )
+        lines.append(f"| `{prefix}{field.alias or name}` | {values} | {_default(field)} | {field.description} |")
     return lines
 
 

@@ -15,9 +15,7 @@ from .secret import Secret
 
 # A .env with two PEM blocks for each of 10,000 followers stays below this.
 ENV_MAX_BYTES = 10_000_000
-_OPEN_NAMES = frozenset(
-    {"SUPPRESS_SINGLE_EXCHANGE_WARNING", *(f"{venue.upper()}_BASE_URL" for venue in VENUES)}
-)
+_OPEN_NAMES = frozenset({"SUPPRESS_SINGLE_EXCHANGE_WARNING", *(f"{venue.upper()}_BASE_URL" for venue in VENUES)})
 _PREFIXES = tuple(f"{venue.upper()}_" for venue in VENUES)
 _ENDINGS = ("_API_KEY", "_API_SECRET", "_API_PASSPHRASE")
 
@@ -57,9 +55,7 @@ def _read_dotenv(path: Path, warnings: list[str]) -> dict[str, str]:
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
-            raise SettingsError(
-                [Fault(str(path), 0, "", "is not a regular file", "Write it anew; see .env.example")]
-            )
+            raise SettingsError([Fault(str(path), 0, "", "is not a regular file", "Write it anew; see .env.example")])
         if status.st_size > ENV_MAX_BYTES:
             remedy = f"Keep it under {ENV_MAX_BYTES} bytes: it holds keys only"
             raise SettingsError([Fault(str(path), 0, "", "is too large", remedy)])

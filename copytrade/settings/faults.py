@@ -50,9 +50,7 @@ class SettingsError(Exception):
 def shown(value: object) -> str:
     """A value as the operator typed it, short, on one line."""
     text = f'"{value}"' if isinstance(value, str) else str(value)
-    text = "".join(
-        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text[:200]
-    )
+    text = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text[:200])
     return text if len(text) <= _VALUE_SHOWN_MAX else text[: _VALUE_SHOWN_MAX - 3] + "..."
 
 
@@ -64,9 +62,7 @@ def suggestion(word: str, known: Iterable[str]) -> str:
 
 def unknown_field(name: str, known: Iterable[str]) -> tuple[str, str]:
     """Problem and remedy for a field that does not exist. Its value is not shown: it may be a key."""
-    if any(
-        word in name.lower() for word in ("secret", "api_key", "apikey", "passphrase", "password", "token")
-    ):
+    if any(word in name.lower() for word in ("secret", "api_key", "apikey", "passphrase", "password", "token")):
         return "is not a field, and keys do not belong in this file", (
             "Move it to .env (see .env.example), and make a new key if this file has been shared"
         )

@@ -83,9 +83,7 @@ def _make_decoder(repeated: list[str]) -> json.JSONDecoder:
                 seen.add(key)
         return values
 
-    return json.JSONDecoder(
-        object_pairs_hook=pairs, parse_float=_number, parse_int=_number, parse_constant=NotANumber
-    )
+    return json.JSONDecoder(object_pairs_hook=pairs, parse_float=_number, parse_int=_number, parse_constant=NotANumber)
 
 
 def _skip(text: str, offset: int) -> int:
@@ -140,9 +138,7 @@ def _read(path: Path, result: JsonList) -> bytes | None:
                 return None
             raw = file.read(JSON_MAX_BYTES + 1)
     except OSError as error:
-        problem = (
-            "is a directory" if isinstance(error, IsADirectoryError) else f"cannot be read: {error.strerror}"
-        )
+        problem = "is a directory" if isinstance(error, IsADirectoryError) else f"cannot be read: {error.strerror}"
         _fault(result, 0, problem, "Make it a readable file, or move it out of the users' directory")
         return None
     if len(raw) > JSON_MAX_BYTES:

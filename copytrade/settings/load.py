@@ -33,9 +33,7 @@ class Loaded:
     warnings: tuple[str, ...] = ()
 
 
-def load(
-    config_path: Path, users_dir: Path, environ: Mapping[str, str], dotenv_path: Path | None = None
-) -> Loaded:
+def load(config_path: Path, users_dir: Path, environ: Mapping[str, str], dotenv_path: Path | None = None) -> Loaded:
     """Read everything once.
 
     Args:
@@ -68,9 +66,7 @@ def read_environment_or_faults(
         return read_environment(environ, None)
 
 
-def read_settings_or_faults(
-    path: Path, environment: Environment, faults: list[Fault]
-) -> tuple[Settings, list[str]]:
+def read_settings_or_faults(path: Path, environment: Environment, faults: list[Fault]) -> tuple[Settings, list[str]]:
     try:
         settings, notes = read_settings(path, environment.open)
     except SettingsError as error:

@@ -85,29 +85,23 @@ class Section(BaseModel):
 class MasterSettings(Section):
     """The account that is copied, and what trades on it."""
 
-    venue: Venue = Field(default="kraken", description="Where the master account trades.")
+    venue: Venue = Field(default="kraken", description="Where the master account trades. This version serves `kraken`.")
     strategy: Annotated[
         str,
         Field(strict=True, pattern=r"^(none|sample|apex|[A-Za-z_][\w]*(\.[A-Za-z_][\w]*)*:[A-Za-z_]\w*)$"),
     ] = Field(
         default="none",
-        description="What places the master's orders: `none`, `sample`, `apex`, or `package.module:Class`.",
+        description="What places the master's orders. This version has `none` and, for paper mode, `sample`.",
     )
     watch: Switch = Field(
-        default=False, description="Also copy orders that were placed on the master account by hand."
+        default=False,
+        description="Also copy orders placed on the master account by hand. Not served by this version: keep it false.",
     )
-    watch_every_s: Seconds = Field(
-        default=2.0, ge=0.5, le=60, description="How often the watcher asks the venue for such orders."
+    sample_every_s: Seconds = Field(default=6.0, ge=0.1, le=86_400, description="How often the sample strategy trades.")
+    sample_instrument: Annotated[str, Field(strict=True, pattern=r"^[A-Z0-9.]{1,16}/[A-Z0-9.]{1,16}$")] = Field(
+        default="BTC/USD", description="What the sample strategy trades."
     )
-    sample_every_s: Seconds = Field(
-        default=60.0, ge=0.1, le=86_400, description="How often the sample strategy trades."
-    )
-    sample_instrument: Annotated[str, Field(strict=True, pattern=r"^[A-Z0-9.]{1,16}/[A-Z0-9.]{1,16}$")] = (
-        Field(default="BTC/USD", description="What the sample strategy trades.")
-    )
-    sample_usd: PositiveAmount = Field(
-        default=Decimal(1000), description="Size of each order of the sample strategy."
-    )
+    sample_usd: PositiveAmount = Field(default=Decimal(1000), description="Size of each order of the sample strategy.")
 
 
 class CopySettings(Section):
@@ -127,11 +121,11 @@ class CopySettings(Section):
         le=3600,
         description="An entry that could not be sent for this long is dropped. Exits never expire.",
     )
-    max_slippage: Annotated[
-        Decimal, BeforeValidator(exact), Field(gt=0, le=Decimal("0.5"), allow_inf_nan=False)
-    ] = Field(
-        default=Decimal("0.005"),
-        description="An entry is dropped when the price is worse than the master's by more than this.",
+    max_slippage: Annotated[Decimal, BeforeValidator(exact), Field(gt=0, le=Decimal("0.5"), allow_inf_nan=False)] = (
+        Field(
+            default=Decimal("0.005"),
+            description="An entry is dropped when the price is worse than the master's by more than this.",
+        )
     )
     below_minimum: Literal["skip", "round_up"] = Field(
         default="skip",
@@ -147,9 +141,7 @@ class CopySettings(Section):
     price_max_age_s: Seconds = Field(
         default=5.0, ge=0.1, le=300, description="No entry is checked against a price older than this."
     )
-    fee_rate: Annotated[
-        Decimal, BeforeValidator(exact), Field(ge=0, le=Decimal("0.1"), allow_inf_nan=False)
-    ] = Field(
+    fee_rate: Annotated[Decimal, BeforeValidator(exact), Field(ge=0, le=Decimal("0.1"), allow_inf_nan=False)] = Field(
         default=Decimal("0.004"),
         description="Allowance for fees when an entry is checked against free cash (0.004 is 0.4 %).",
     )
@@ -160,9 +152,7 @@ class GuardSettings(Section):
 
     connect_min: Amount = Field(default=Decimal("1.00"), description="An account with less is not connected.")
     funded_min: Amount = Field(default=Decimal("2.00"), description="An account with less does not trade.")
-    min_cash_to_buy: Amount = Field(
-        default=Decimal("5.00"), description="No entry of an account with less free cash."
-    )
+    min_cash_to_buy: Amount = Field(default=Decimal("5.00"), description="No entry of an account with less free cash.")
     minimum_trading_balance: Amount = Field(
         default=Decimal("25.00"), description="No entry of an account with less equity."
     )
@@ -189,9 +179,7 @@ class VenueSettings(Section):
         le=5000,
         description="Open connections at most; orders beyond that wait for a free one.",
     )
-    keepalive_s: Seconds = Field(
-        default=60.0, ge=1, le=600, description="An unused connection is closed after this."
-    )
+    keepalive_s: Seconds = Field(default=60.0, ge=1, le=600, description="An unused connection is closed after this.")
     request_timeout_s: Seconds = Field(
         default=10.0, ge=1, le=120, description="A request without an answer is given up after this."
     )
@@ -204,11 +192,11 @@ class VenueSettings(Section):
         le=100_000_000,
         description="A longer answer is not read: it is no answer of a venue.",
     )
-    ip_orders_per_s: (
-        Annotated[Decimal, BeforeValidator(exact), Field(gt=0, le=10_000, allow_inf_nan=False)] | None
-    ) = Field(
-        default=None,
-        description="Orders per second of all accounts together; `null` where the venue publishes no limit.",
+    ip_orders_per_s: Annotated[Decimal, BeforeValidator(exact), Field(gt=0, le=10_000, allow_inf_nan=False)] | None = (
+        Field(
+            default=None,
+            description="Orders per second of all accounts together; `null` where the venue publishes no limit.",
+        )
     )
 
 
@@ -276,21 +264,13 @@ class PaperSettings(Section):
     """The simulated venues of `mode: paper`. No request leaves this machine."""
 
     seed: Whole = Field(default=7, ge=0, le=2**63 - 1, description="The same seed gives the same prices.")
-    volatility: Annotated[
-        Decimal, BeforeValidator(exact), Field(ge=0, le=Decimal("0.1"), allow_inf_nan=False)
-    ] = Field(
+    volatility: Annotated[Decimal, BeforeValidator(exact), Field(ge=0, le=Decimal("0.1"), allow_inf_nan=False)] = Field(
         default=Decimal("0.0001"),
         description="Standard deviation of a price's change in one second (0.0001 is about 3 % a day).",
     )
-    fill_delay_ms: Whole = Field(
-        default=50, ge=0, le=60_000, description="A simulated market order fills after this."
-    )
-    reply_delay_ms: Whole = Field(
-        default=20, ge=0, le=60_000, description="A simulated venue answers after this."
-    )
-    master_cash: Amount = Field(
-        default=Decimal(10_000), description="What the simulated master account starts with."
-    )
+    fill_delay_ms: Whole = Field(default=50, ge=0, le=60_000, description="A simulated market order fills after this.")
+    reply_delay_ms: Whole = Field(default=20, ge=0, le=60_000, description="A simulated venue answers after this.")
+    master_cash: Amount = Field(default=Decimal(10_000), description="What the simulated master account starts with.")
     follower_cash: Amount = Field(
         default=Decimal(1_000),
         description="What a simulated follower starts with, unless its `paper_cash` says otherwise.",
@@ -330,9 +310,7 @@ class EngineSettings(Section):
 class LogSettings(Section):
     """What is logged, and how."""
 
-    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        default="INFO", description="The least that is logged."
-    )
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="The least that is logged.")
     format: Literal["auto", "plain", "json"] = Field(
         default="auto",
         description="`plain` lines, `json` lines, or by what the output is: plain on a terminal, else JSON.",
@@ -373,6 +351,4 @@ class Settings(Section):
         """
         if self.mode != "paper":
             return ()
-        return tuple(
-            venue for venue in self.overridden_venues() if not is_loopback(self.venues.of(venue).base_url)
-        )
+        return tuple(venue for venue in self.overridden_venues() if not is_loopback(self.venues.of(venue).base_url))

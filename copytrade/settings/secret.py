@@ -38,6 +38,4 @@ class Secret:
         return self
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
-        raise TypeError(
-            "a secret is not pickled: pass it on in memory, or read it again from the environment"
-        )
+        raise TypeError("a secret is not pickled: pass it on in memory, or read it again from the environment")

@@ -84,18 +84,19 @@ class User(BaseModel):
     account_type: Text = Field(default="retail", description="For people; the service treats all alike.")
     broker_type: Venue = Field(description="The venue of this account.")
     enabled: Annotated[bool, Field(strict=True)] = Field(
-        default=True, description="`false` leaves the account out altogether."
+        default=True,
+        description="`false`: no entries. A position copied before still follows the master out; `disarmed` stops even that.",
     )
     description: Text = Field(default="", description="For people.")
     mode: Literal["active", "close_only", "paused", "disarmed"] = Field(
         default="active",
         description="`active`; `close_only` and `paused` take exits only; `disarmed` takes nothing.",
     )
-    multiplier: Annotated[
-        Decimal, BeforeValidator(_decimal), Field(gt=0, le=_MULTIPLIER_MAX, allow_inf_nan=False)
-    ] = Field(
-        default=Decimal(1),
-        description="Entries are this many times the proportional size, still within every cap.",
+    multiplier: Annotated[Decimal, BeforeValidator(_decimal), Field(gt=0, le=_MULTIPLIER_MAX, allow_inf_nan=False)] = (
+        Field(
+            default=Decimal(1),
+            description="Entries are this many times the proportional size, still within every cap.",
+        )
     )
     max_user_risk: Annotated[Share, BeforeValidator(_decimal)] | None = Field(
         default=None,
@@ -108,10 +109,12 @@ class User(BaseModel):
         default=None, description="Copied positions are worth at most this together."
     )
     max_daily_loss: Annotated[PositiveAmount, BeforeValidator(_decimal)] | None = Field(
-        default=None, description="No entries for the rest of the day (UTC) after a loss of this much."
+        default=None,
+        description="Not enforced by this version, so the worker refuses it rather than let anybody rely on it.",
     )
     max_drawdown: Annotated[Share, BeforeValidator(_decimal)] | None = Field(
-        default=None, description="No entries while equity is below its highest by this share."
+        default=None,
+        description="Not enforced by this version, so the worker refuses it rather than let anybody rely on it.",
     )
     instruments: InstrumentLists = Field(
         default=InstrumentLists(), description='Like `{"allow": ["BTC/USD"], "block": []}`; blocked wins.'
@@ -169,9 +172,7 @@ def read_users_file(path: Path) -> UsersFile:
         if user is not None:
             placed.append(Placed(user, listed.name, listed.line_at(start)))
     faults += repeated_accounts(placed)
-    return UsersFile(
-        listed.name, () if faults else tuple(placed), tuple(sorted(faults, key=lambda f: f.line))
-    )
+    return UsersFile(listed.name, () if faults else tuple(placed), tuple(sorted(faults, key=lambda f: f.line)))
 
 
 def _user(listed: JsonList, value: Any, start: int, faults: list[Fault]) -> User | None:

@@ -225,9 +225,7 @@ def _compare(
         tuple(user for account, user in new_users.items() if account not in old_users),
         tuple(user for account, user in old_users.items() if account not in new_users),
         {account: fields for account, fields in differing.items() if fields},
-        tuple(
-            sorted(a for a in keys if old.credentials.by_account.get(a) != new.credentials.by_account.get(a))
-        ),
+        tuple(sorted(a for a in keys if old.credentials.by_account.get(a) != new.credentials.by_account.get(a))),
         _fields(old.settings, new.settings),
         _fields(new.settings, wanted),
         left,

@@ -27,18 +27,14 @@ class _StrictLoader(yaml.SafeLoader):
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
-            raise yaml.MarkedYAMLError(
-                problem="aliases (*name) are not supported", problem_mark=self.get_mark()
-            )
+            raise yaml.MarkedYAMLError(problem="aliases (*name) are not supported", problem_mark=self.get_mark())
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
         seen: dict[Any, int] = {}
         for key_node, _ in node.value:
             if not isinstance(key_node, yaml.ScalarNode) or key_node.tag == "tag:yaml.org,2002:merge":
-                raise yaml.MarkedYAMLError(
-                    problem="keys must be plain words", problem_mark=key_node.start_mark
-                )
+                raise yaml.MarkedYAMLError(problem="keys must be plain words", problem_mark=key_node.start_mark)
             if key_node.value in seen:
                 raise yaml.MarkedYAMLError(
                     problem=f"{shown(key_node.value)} is given twice (first in line {seen[key_node.value]})",
@@ -104,9 +100,7 @@ def read_settings(path: Path, environ: Mapping[str, str]) -> tuple[Settings, lis
 
 def _parse(raw: bytes, name: str, lines: dict[Place, int]) -> dict[str, Any]:
     if len(raw) > YAML_MAX_BYTES:
-        remedy = (
-            f"Keep it under {YAML_MAX_BYTES} bytes: it holds a few dozen settings, so this is another file"
-        )
+        remedy = f"Keep it under {YAML_MAX_BYTES} bytes: it holds a few dozen settings, so this is another file"
         raise SettingsError([Fault(name, 0, "", "is too large for a settings file", remedy)])
     try:
         text = raw.decode("utf-8-sig")
@@ -121,9 +115,7 @@ def _parse(raw: bytes, name: str, lines: dict[Place, int]) -> dict[str, Any]:
         finally:
             loader.dispose()
     except RecursionError:
-        raise SettingsError(
-            [Fault(name, 0, "", "is nested too deeply", "Compare it with docs/settings.md")]
-        ) from None
+        raise SettingsError([Fault(name, 0, "", "is nested too deeply", "Compare it with docs/settings.md")]) from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position if isinstance(error.position, int) else 0) + 1
         raise SettingsError([Fault(name, line, "", "holds a control character", "Remove it")]) from None

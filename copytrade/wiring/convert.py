@@ -27,7 +27,7 @@ def copy_rules(settings: Settings) -> CopyRules:
         equity_max_age_s=int(c.equity_max_age_s),
         fee_rate=c.fee_rate,
         min_cash_to_buy=Amount(g.min_cash_to_buy),
-        minimum_trading_balance=Amount(g.minimum_trading_balance),
+        minimum_trading_balance=Amount(max(g.minimum_trading_balance, g.funded_min)),
     )
 
 
@@ -44,6 +44,7 @@ def limits(settings: Settings) -> Limits:
         Limits(),
         price_max_age_s=float(settings.copying.price_max_age_s),
         lane_queue_max=settings.engine.lane_queue_max,
+        refresh_spread_s=float(settings.engine.refresh_spread_s),
         warm_connections_max=settings.venues.of(settings.master.venue).max_connections,
     )
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from copytrade.domain.errors import CopyTradeError, Refused
 from copytrade.domain.money import Amount
+from copytrade.domain.order import Side
 from copytrade.domain.reasons import Reason
 from copytrade.engine.desk import TradeRequest
 from copytrade.engine.service import Engine
@@ -36,8 +37,9 @@ def make_strategy(settings: Settings) -> Strategy | None:
 class StrategyRunner:
     """Asks the strategy at every step and places what it wishes for."""
 
-    def __init__(self, engine: Engine, strategy: Strategy, tell: Callable[[str], None]) -> None:
+    def __init__(self, engine: Engine, strategy: Strategy, positions_max: int, tell: Callable[[str], None]) -> None:
         self._engine = engine
+        self._positions_max = positions_max
         self._strategy = strategy
         self._tell = tell
         self._last_refusal: Reason | None = None
@@ -55,6 +57,9 @@ class StrategyRunner:
         positions = {s: q for (a, s), q in services.ledger.state.positions.items() if a == master}
         placed = 0
         for wish in self._strategy.decide(services.clock(), positions):
+            if wish.side is Side.BUY and wish.symbol not in positions and len(positions) >= self._positions_max:
+                self._tell(f"the strategy's buy of {wish.symbol} was not placed: guards.max_positions is reached")
+                continue
             placed += await self._place(wish)
         return placed
 

@@ -32,7 +32,7 @@ def test_the_sample_is_good_and_shows_four_cases() -> None:
     users = {placed.user.user_id: placed.user for placed in read_users_file(SAMPLE).users}
     assert list(users) == ["alice_smith", "bob_jones", "carol_small", "dave_disabled"]
     assert users["bob_jones"].max_user_risk == Decimal("0.05")
-    assert users["carol_small"].paper_cash == 30
+    assert users["carol_small"].paper_cash == 26
     assert [user.enabled for user in users.values()] == [True, True, True, False]
 
 
