@@ -29,5 +29,11 @@ $(VENV)/.dev: requirements.txt requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	touch $@ $(VENV)/.run
 
+bench: $(VENV)/.dev
+	$(BIN)/python benchmarks/fanout.py
+
+soak: $(VENV)/.dev
+	$(BIN)/python benchmarks/soak.py
+
 clean:
 	rm -rf $(VENV) .venv-bench

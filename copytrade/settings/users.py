@@ -85,7 +85,7 @@ class User(BaseModel):
     broker_type: Venue = Field(description="The venue of this account.")
     enabled: Annotated[bool, Field(strict=True)] = Field(
         default=True,
-        description="`false`: no entries. A position copied before still follows the master out; `disarmed` stops even that.",
+        description="`false`: no entries; a position copied before still follows the master out.",
     )
     description: Text = Field(default="", description="For people.")
     mode: Literal["active", "close_only", "paused", "disarmed"] = Field(
