@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
@@ -95,6 +96,18 @@ async def test_a_cancelled_waiter_takes_nobody_with_it(path: Path) -> None:
         await ledger.append([intent("b")], hurry=True)
         await second
         assert first.cancelled()
+
+
+def test_the_writer_gets_its_turn_beside_a_busy_loop(path: Path) -> None:
+    # Under CPython's own 5 ms a loop that makes many system calls can starve every other thread.
+    before = sys.getswitchinterval()
+    try:
+        for interval_s, expected_s in ((0.005, 0.0005), (0.0001, 0.0001)):
+            sys.setswitchinterval(interval_s)
+            Ledger.open(path).close()
+            assert sys.getswitchinterval() == pytest.approx(expected_s)
+    finally:
+        sys.setswitchinterval(before)
 
 
 def test_without_an_event_loop(path: Path) -> None:
