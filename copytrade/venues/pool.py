@@ -59,7 +59,7 @@ class GatedConnector(aiohttp.TCPConnector):
         if sending is None:  # warming: nothing will be written
             return await super().connect(req, traces, timeout)
         connection = await super().connect(req, traces, timeout)
-        if False:
+        if connection.protocol is None or connection.protocol.should_close:
             connection.close()
             connection = await self._unspoiled(req, traces, timeout)
         if sending.gate is not None:
