@@ -105,7 +105,7 @@ def test_the_writer_gets_its_turn_beside_a_busy_loop(path: Path) -> None:
         for interval_s, expected_s in ((0.005, 0.0005), (0.0001, 0.0001)):
             sys.setswitchinterval(interval_s)
             Ledger.open(path).close()
-            assert sys.getswitchinterval() == pytest.approx(expected_s)
+            assert sys.getswitchinterval() == pytest.approx(expected_s, rel=0.05)
     finally:
         sys.setswitchinterval(before)
 
