@@ -1,6 +1,8 @@
 """`python -m copytrade COMMAND`."""
 
-from copytrade.console.cli import app
+import sys
+
+from copytrade.console.cli import main
 
 if __name__ == "__main__":
-    app(prog_name="python -m copytrade")
+    sys.exit(main(sys.argv[1:]))

@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from copytrade.console.control import ask
 from copytrade.console.logs import set_up_logging
 from copytrade.console.output import print_error, print_json
+from copytrade.console.running import worker_or_alone
 from copytrade.domain.account import MASTER_USER, AccountId, account_id, user_of, venue_of
 from copytrade.domain.errors import BadRequest, CopyTradeError, NonceUnavailable, Refused, VenueError
 from copytrade.engine.killswitch import KillState, KillSwitch
@@ -20,7 +20,7 @@ from copytrade.settings.faults import SettingsError
 from copytrade.settings.load import Loaded
 from copytrade.settings.model import Settings
 from copytrade.settings.redaction import Redactor
-from copytrade.wiring.ground import Ground, StateBusy
+from copytrade.wiring.ground import Ground
 from copytrade.wiring.paths import Paths
 from copytrade.wiring.system import System, utc_now
 
@@ -56,8 +56,7 @@ def run_check(paths: Paths, venue: str | None, user: str | None, *, offline: boo
         if offline:
             result = _offline(paths, venue, user, redactor)
         else:
-            answer = _through_worker(paths, venue, user)
-            result = answer if answer is not None else asyncio.run(_alone(paths, venue, user, redactor))
+            result = _through_worker_or_alone(paths, venue, user, redactor)
     except (SettingsError, CopyTradeError) as error:
         print_error(redactor.redact(str(error)), as_json=as_json)
         return 1
@@ -84,10 +83,12 @@ async def check_running(system: System, venue: str | None, user: str | None) -> 
     return _result(system.paths, system.loaded, found, note="asked the running worker")
 
 
-def _through_worker(paths: Paths, venue: str | None, user: str | None) -> Json | None:
-    answer = ask(paths.socket, {"do": "check", "venue": venue, "user": user}, _TIMEOUT_S)
-    if answer is None:
-        return None
+def _through_worker_or_alone(paths: Paths, venue: str | None, user: str | None, redactor: Redactor) -> Json:
+    def alone() -> Json:
+        return {"result": asyncio.run(_alone(paths, venue, user, redactor))}
+
+    request = {"do": "check", "venue": venue, "user": user}
+    answer = worker_or_alone(paths, request, alone, _TIMEOUT_S)
     if "error" in answer:
         raise CopyTradeError(answer["message"])
     result: Json = answer["result"]
@@ -98,9 +99,9 @@ async def _alone(paths: Paths, venue: str | None, user: str | None, redactor: Re
     ground = Ground(paths, os.environ, utc_now, redactor)
     try:
         await ground.open()
-    except StateBusy as error:
+    except BaseException:
         await ground.close()
-        raise CopyTradeError(f"{error} (a worker that is just starting answers check in a moment)") from error
+        raise
     try:
 
         async def client_of(account: AccountId) -> AccountClient:

@@ -6,8 +6,10 @@ else, errors included.
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -182,6 +184,30 @@ def simulator(
     except (ValueError, OSError) as error:
         typer.echo(f"the simulator cannot start: {error}", err=True)
         raise typer.Exit(2) from None
+
+
+# Typer exports only the heirs of the class that all errors of usage have in common.
+_UsageError: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "UsageError")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command. Returns the exit code; a program that asked for JSON gets its wrong usage as JSON, too."""
+    try:
+        done = typer.main.get_command(app).main(
+            list(arguments), prog_name="python -m copytrade", standalone_mode=False
+        )
+    except _UsageError as error:
+        if "--json" in arguments:
+            from copytrade.console.output import print_error
+
+            print_error(error.format_message(), as_json=True, kind="usage")
+        else:
+            error.show()
+        return 2
+    except typer.Abort:
+        sys.stderr.write("interrupted: what had been sent by then is in the ledger, see status\n")
+        return 1
+    return done if isinstance(done, int) else 0
 
 
 def _paths(config: Path, users: Path, state: Path) -> Paths:

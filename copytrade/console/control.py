@@ -96,22 +96,45 @@ class ControlServer:
 
 
 def ask(path: Path, request: Json, timeout_s: float) -> Json | None:
-    """Ask the worker; None when there is none. Raises `TimeoutError` when it does not answer in time."""
+    """Ask the worker; None when there is none. Raises `TimeoutError` when it does not answer in time.
+
+    What keeps it from answering at all comes back as an answer with an error.
+    """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
         client.settimeout(_CONNECT_TIMEOUT_S)
+        place = socket_path(path)
         try:
-            client.connect(os.fspath(socket_path(path)))
-        except (FileNotFoundError, ConnectionRefusedError):
+            client.connect(os.fspath(place))
+        except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
             return None
+        except (TimeoutError, BlockingIOError):
+            return _failed("the worker takes no commands now (stopped, or very busy); nothing was asked of it")
+        except OSError as error:
+            return _failed(f"the worker cannot be asked, {place}: {error.strerror}; use the account it runs under")
         client.settimeout(timeout_s)
-        client.sendall(json.dumps(request).encode() + b"\n")
-        received = bytearray()
-        while not received.endswith(b"\n"):
-            part = client.recv(1 << 16)
-            if not part:
-                return {"error": "failed", "message": "the worker stopped before it answered; look at status"}
-            received += part
-            if len(received) > LINE_MAX_BYTES:
-                return {"error": "failed", "message": "the worker's answer is too long to read"}
+        try:
+            received = _exchange(client, json.dumps(request).encode() + b"\n")
+        except (ConnectionResetError, BrokenPipeError):
+            received = b""
+    if not received.endswith(b"\n"):
+        return _failed("the worker stopped before it answered; look at status")
+    if len(received) > LINE_MAX_BYTES:
+        return _failed("the worker's answer is too long to read; look at status")
     answer: Json = json.loads(received)
     return answer
+
+
+def _exchange(client: socket.socket, line: bytes) -> bytes:
+    """Send one line; the line that comes back, cut off where the worker stopped or the bound is passed."""
+    client.sendall(line)
+    received = bytearray()
+    while not received.endswith(b"\n") and len(received) <= LINE_MAX_BYTES:
+        part = client.recv(1 << 16)
+        if not part:
+            break
+        received += part
+    return bytes(received)
+
+
+def _failed(message: str) -> Json:
+    return {"error": "failed", "message": message}

@@ -6,6 +6,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
+from copytrade.domain.account import venue_of
 from copytrade.domain.errors import BadRequest, CopyTradeError
 from copytrade.domain.ids import signal_id
 from copytrade.domain.money import Amount, Quantity, parse_decimal
@@ -63,6 +64,9 @@ async def trade(engine: Engine, body: Json) -> Json:
 
     Raises `BadRequest`, `Refused` and other `CopyTradeError`s when nothing was placed.
     """
+    master_venue = venue_of(engine.services.roster.master.terms.account)
+    if (wanted := body.get("venue")) is not None and str(wanted).lower() != master_venue:
+        raise BadRequest(f"--venue is {wanted}, but the master trades at {master_venue}: leave --venue out")
     record = await engine.desk.place(trade_request(body))
     identity = signal_id(record.order_id, SignalKind.PLACED)
     ledger = engine.services.ledger

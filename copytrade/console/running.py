@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -19,6 +21,8 @@ from copytrade.wiring.paths import Paths
 from copytrade.wiring.system import Hooks, System
 
 Json = dict[str, Any]
+_BUSY_WAIT_S = 10.0  # a worker that starts, or another command without one, needs a few seconds of the folder
+_BUSY_POLL_S = 0.2
 _FILLS_WAIT_S = 5.0  # so that a command leaves a ledger that knows the fills of what it placed
 
 
@@ -26,18 +30,34 @@ def through_worker_or_alone(
     paths: Paths, request: Json, alone: Callable[[System], Awaitable[Json]], *, timeout_s: float
 ) -> Json:
     """The answer as JSON: `{"result": …}` or `{"error": kind, "message": …}`."""
-    answer = _ask(paths, request, timeout_s)
-    if answer is not None:
-        return answer
     redactor = Redactor()
-    set_up_logging(redactor, "WARNING", "plain")
+    if not logging.getLogger().handlers:  # a program that calls us as a library keeps its own
+        set_up_logging(redactor, "WARNING", "plain")
     try:
-        return asyncio.run(_alone(paths, alone, redactor))
+        return worker_or_alone(paths, request, lambda: asyncio.run(_alone(paths, alone, redactor)), timeout_s)
     except StateBusy as error:
-        # A worker that has the lock and no socket yet is just starting.
-        return _ask(paths, request, timeout_s) or {"error": "failed", "message": str(error)}
+        return {"error": "failed", "message": str(error)}
     except SettingsError as error:
         return {"error": "failed", "message": redactor.redact(str(error))}
+
+
+def worker_or_alone(paths: Paths, request: Json, alone: Callable[[], Json], timeout_s: float) -> Json:
+    """The worker's answer, or that of `alone`, whichever can have the folder. Raises what `alone` raises.
+
+    While somebody else has the folder and no socket to ask at, this waits for a while: it is a worker that is just
+    starting, or another command.
+    """
+    give_up_at = time.monotonic() + _BUSY_WAIT_S
+    while True:
+        answer = _ask(paths, request, timeout_s)
+        if answer is not None:
+            return answer
+        try:
+            return alone()
+        except StateBusy:
+            if time.monotonic() > give_up_at:
+                raise
+        time.sleep(_BUSY_POLL_S)
 
 
 def _ask(paths: Paths, request: Json, timeout_s: float) -> Json | None:

@@ -8,7 +8,7 @@ from typing import Any
 from copytrade.console.output import print_error, print_json
 from copytrade.console.running import show_error, through_worker_or_alone
 from copytrade.domain.errors import LedgerError
-from copytrade.domain.order import OrderState
+from copytrade.domain.reasons import Reason
 from copytrade.engine.killswitch import ENVIRONMENT_NAME, KillState, KillSwitch
 from copytrade.ledger.reader import LedgerReader
 from copytrade.wiring.paths import Paths
@@ -24,9 +24,9 @@ def run_kill(paths: Paths, *, close_only: bool, flatten: bool, as_json: bool) ->
         print_error("give --close-only or --flatten, not both", as_json=as_json, kind="bad_request")
         return 2
     state = KillState.FLATTEN if flatten else KillState.CLOSE_ONLY if close_only else KillState.HALT
-    paths.make_state()
     switch = KillSwitch(paths.state, os.environ)
     try:
+        paths.make_state()
         switch.engage(state)
     except OSError as error:
         message = f"{switch.path} cannot be written ({error.strerror}): stop the worker process to stop all orders"
@@ -43,6 +43,9 @@ def run_kill(paths: Paths, *, close_only: bool, flatten: bool, as_json: bool) ->
 
 def run_unkill(paths: Paths, *, place_exits: bool, as_json: bool) -> int:
     """Take the switch away, show the held exits, and place them if told to."""
+    if not paths.state.exists():
+        print_error(f"there is no folder {paths.state}, hence no switch to lift: name it with --state", as_json=as_json)
+        return 1
     switch = KillSwitch(paths.state, os.environ)
     try:
         lifted = switch.lift()
@@ -55,7 +58,11 @@ def run_unkill(paths: Paths, *, place_exits: bool, as_json: bool) -> int:
             as_json=as_json,
         )
         return 1
-    held = _held(paths)
+    try:
+        held = _held(paths)
+    except LedgerError as error:
+        print_error(f"the switch is lifted, but held exits cannot be looked up: {error}", as_json=as_json)
+        return 1
     placed = 0
     if place_exits and held:
         answer = through_worker_or_alone(paths, {"do": "place_exits"}, _place_alone, timeout_s=_PLACE_TIMEOUT_S)
@@ -67,7 +74,8 @@ def run_unkill(paths: Paths, *, place_exits: bool, as_json: bool) -> int:
         return 0
     print("the kill switch is lifted" if lifted else "the kill switch was not on")
     for order in held:
-        print(f"    held: {order['account']} {order['side']} {order['quantity']} {order['symbol']} ({order['reason']})")
+        why = order["reason_text"]
+        print(f"    held: {order['account']} {order['side']} {order['quantity']} {order['symbol']}: {why}")
     if placed:
         print(f"{placed} held exits are being placed")
     elif held:
@@ -98,8 +106,7 @@ async def _place_alone(system: System) -> dict[str, Any]:
 
 
 def _held(paths: Paths) -> list[dict[str, Any]]:
-    try:
-        with LedgerReader(paths.ledger) as ledger:
-            return ledger.orders(state=OrderState.HELD, limit=10_000)
-    except LedgerError:
+    if not paths.ledger.exists():
         return []
+    with LedgerReader(paths.ledger) as ledger:
+        return [{**order, "reason_text": Reason(order["reason"]).text} for order in ledger.held_exits()]

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import resource
 import signal
 import sys
 from collections.abc import Sequence
@@ -38,6 +39,7 @@ log = logging.getLogger("copytrade.worker")
 def main(arguments: Sequence[str]) -> int:
     """Run until SIGTERM or SIGINT. 0 after a clean stop, 1 when it cannot start or the ledger failed, 2 for usage."""
     options = _options(arguments)
+    _allow_many_files()
     paths = Paths(options.config, options.users, options.state, Path(".env"))
     redactor = Redactor()
     set_up_logging(redactor)
@@ -57,6 +59,13 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--state", type=Path, default=Path("state"), help="ledger, nonces, kill switch (%(default)s)")
     parser.add_argument("--once", action="store_true", help="recover, let the strategy decide once, and stop")
     return parser.parse_args(arguments)
+
+
+def _allow_many_files() -> None:
+    """As many open files as the system allows: each account has its nonce file open, each connection its socket."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    with contextlib.suppress(ValueError, OSError):  # then the limit stays, and accounts beyond it say so
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 class Screen:
