@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Mapping
 
 from filelock import FileLock, Timeout
@@ -59,8 +60,14 @@ class Ground:
     async def open(self) -> None:
         """Lock, start, connect nothing yet."""
         refuse_unserved(self.loaded, self.paths)
-        self.paths.make_state()
-        self._lock_state()
+        try:
+            self.paths.make_state()
+            self._lock_state()
+        except OSError as error:
+            raise CannotStart(
+                f"{self.paths.state} cannot be used ({error.strerror}): make it a folder that this user may write to, "
+                "or name another one with --state"
+            ) from error
         base_url = await self._start_paper()
         self.venue = KrakenVenue(base_url, self._kraken_options(), clock=self.clock)
         self.accounts = KrakenAccounts(self.venue, self.paths.nonces, self.find_keys, self.redactor.add)
@@ -101,7 +108,7 @@ class Ground:
     # -- inside ----------------------------------------------------------------------------------------------------
 
     def _lock_state(self) -> None:
-        lock = FileLock(self.paths.worker_lock, timeout=0)
+        lock = FileLock(self.paths.worker_lock, timeout=0, mode=0o600)
         try:
             lock.acquire()
         except Timeout:
@@ -114,8 +121,14 @@ class Ground:
         # Paper mode that was pointed at a venue on this machine uses that one, with credentials like a real one.
         if self.settings.mode == "live" or "kraken" in self.settings.overridden_venues():
             return self.settings.venues.kraken.base_url
-        self.paper = PaperVenue(self.settings, self.paths)
-        self.paper.enrol(self.loaded.users)
+        try:
+            self.paper = PaperVenue(self.settings, self.paths)
+            self.paper.enrol(self.loaded.users)
+        except (OSError, sqlite3.Error) as error:
+            raise CannotStart(
+                f"the simulated venue cannot keep its file in {self.paths.paper} ({error}): see that the disk is "
+                f"writable and has room; if the file is damaged, start afresh with another folder (--state)"
+            ) from error
         await self.paper.start()
         return self.paper.base_url
 
