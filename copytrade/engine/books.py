@@ -13,7 +13,7 @@ from copytrade.copying.rules import FollowerBook
 from copytrade.domain.account import AccountId
 from copytrade.domain.instrument import Instrument
 from copytrade.domain.money import NO_AMOUNT, Amount, Price
-from copytrade.domain.order import Effect, OrderState
+from copytrade.domain.order import Effect, OrderState, Side
 from copytrade.domain.reasons import Reason
 from copytrade.domain.state import OrderRecord, State
 from copytrade.domain.venue import Balances
@@ -52,14 +52,15 @@ class Books:
         self._reserved.setdefault(account, {})[order_id] = cost
 
     def ended(self, record: OrderRecord, at: datetime) -> None:
-        """An order is over. What it spent stays reserved until the next look; what it did not spend is free again."""
-        reserved = self._reserved.get(record.account)
-        if reserved is None or record.order_id not in reserved:
+        """An order is over. Until the next look at the venue, what it really spent (or brought in) takes the place
+        of what was promised for it; one that filled nothing takes nothing."""
+        reserved = self._reserved.setdefault(record.account, {})
+        if not record.filled:
+            reserved.pop(record.order_id, None)
             return
-        if record.filled:
-            self._ended[record.order_id] = at
-        else:
-            del reserved[record.order_id]
+        spent = record.cost + record.fee if record.side is Side.BUY else record.fee - record.cost
+        reserved[record.order_id] = spent
+        self._ended[record.order_id] = at
 
     def price_seen(self, symbol: str, price: Price) -> None:
         self._prices[symbol] = price
@@ -76,7 +77,9 @@ class Books:
         account = terms.account
         balances = self._balances.get(account)
         reserved = self._reserved.get(account)
-        unreachable = member.unreachable
+        # Right after a start nobody is connected yet, and a signal that the last run left unanswered must not pass
+        # followers by for that: without figures their copies wait in their lanes until the first attempt has ended.
+        unreachable = None if member.connecting else member.unreachable
         if unreachable is None and (parked := self._state.parked.get(account)):
             unreachable = (Reason.ACCOUNT_PARKED, parked[1])
         return FollowerBook(

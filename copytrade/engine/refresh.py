@@ -11,6 +11,8 @@ from copytrade.engine.services import Services, ServiceStopping, log
 
 _TICK_S = 0.5
 _AFTER_FILL_S = 2.0  # several fills of one account come together; one look after them serves all
+_AFTER_FILL_MAX = 10  # a tick: a fan-out to 1,000 is looked after within a minute, at 40 calls a second
+_CATCH_UP = 1.25  # a little more than an even share, or a round that fell behind would stay behind
 _AFTER_FAILURE_S = 15.0  # a venue in trouble is not asked harder
 _QUIET_S = 0.05
 
@@ -48,15 +50,17 @@ class Refresher:
         period_s = min(services.limits.refresh_spread_s, services.rules.equity_max_age_s / 2)
         members = [m for m in services.roster if m.client is not None]
         # No more than an even share of the round per tick, so that 10,000 accounts read at one time drift apart.
-        share = int(len(members) * _TICK_S / period_s * 2) + 1
-        for member in self._due(members, period_s)[:share]:
+        share = int(len(members) * _TICK_S / period_s * _CATCH_UP) + 1
+        after_fill, old = self._due(members, period_s)
+        for member in after_fill[:_AFTER_FILL_MAX] + old[:share]:
             while services.sends_in_flight:
                 await services.pause(_QUIET_S)
             while len(self._reading) >= services.limits.refresh_concurrency:
                 await asyncio.wait(self._reading.values(), return_when=asyncio.FIRST_COMPLETED)
             self._start(member.terms.account)
 
-    def _due(self, members: list[Member], period_s: float) -> list[Member]:
+    def _due(self, members: list[Member], period_s: float) -> tuple[list[Member], list[Member]]:
+        """Those that have traded, and those whose turn it is, the oldest figures first."""
         services, loop_time, now = self._services, asyncio.get_running_loop().time(), self._services.clock()
         after_fill, old = [], []
         for member in members:
@@ -73,7 +77,7 @@ class Refresher:
             if age_s > period_s:
                 old.append((age_s, member))
         old.sort(key=lambda entry: -entry[0])
-        return after_fill + [member for _, member in old]
+        return after_fill, [member for _, member in old]
 
     def _start(self, account: AccountId) -> asyncio.Task[None]:
         task = self._reading.get(account)
