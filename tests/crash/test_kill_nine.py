@@ -1,0 +1,265 @@
+"""`kill -9` at every step of the life of a trade, in the first run and while the next ones recover: none lost, none
+doubled, by the records of a venue in a process of its own. And a control that must fail."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from crash_evidence import Findings, doubts, examine
+from crash_world import VenueProcess, Workers, World
+
+pytestmark = pytest.mark.slow
+
+SEED = 20_240_607
+AT_ONCE = 10  # worlds at a time: they mostly wait for order deadlines to pass, so two cores carry more than two
+SIGKILLED = -9
+SYMBOL = "BTC/USD"
+BUY = {"id": "buy-1", "symbol": SYMBOL, "side": "buy", "usd": "800"}
+SELL = {"id": "sell-1", "symbol": SYMBOL, "side": "sell", "whole": True}
+CALM: Sequence[dict[str, Any]] = (BUY, SELL)
+# The exit is asked for while the entry's copies are still on their way.
+HASTY: Sequence[dict[str, Any]] = ({**BUY, "drain": False}, SELL)
+
+
+@dataclass
+class Tally:
+    """What a batch of worlds came to."""
+
+    worlds: int = 0
+    orders: int = 0
+    kills: Counter[str] = field(default_factory=Counter)
+    killed_recovering: int = 0
+    in_doubt_and_there: int = 0
+    in_doubt_and_not_there: int = 0
+    findings: list[tuple[World, Findings]] = field(default_factory=list)
+
+    @property
+    def lost(self) -> int:
+        return sum(len(found.lost) for _, found in self.findings)
+
+    @property
+    def doubled(self) -> int:
+        return sum(len(found.doubled) for _, found in self.findings)
+
+    @property
+    def wrong(self) -> int:
+        return sum(len(found.wrong) for _, found in self.findings)
+
+    def line(self) -> str:
+        return (
+            f"{self.worlds} worlds, {self.orders} orders at the venue, {self.kills.total()} kills -9 at "
+            f"{len(self.kills)} steps ({self.killed_recovering} while recovering), leaving "
+            f"{self.in_doubt_and_there} orders in doubt that were at the venue and {self.in_doubt_and_not_there} that "
+            f"were not: {self.lost} lost, {self.doubled} doubled, {self.wrong} wrong"
+        )
+
+    def assert_clean(self) -> None:
+        """Nothing lost, doubled or wrong; otherwise the first worlds that were not, with their kills and logs."""
+        shown = [
+            f"{world.name} (killed {world.kills()}): {found.lost + found.doubled + found.wrong}\n{world.log()}"
+            for world, found in self.findings[:3]
+        ]
+        assert not self.findings, f"{self.line()}; {len(self.findings)} worlds are not clean\n" + "\n".join(shown)
+
+
+@dataclass
+class Lab:
+    """The venue, the workers, and room for worlds."""
+
+    venue: VenueProcess
+    workers: Workers
+    folder: Path
+    report: list[str]
+    numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    def world(self, name: str, steps: Sequence[dict[str, Any]]) -> World:
+        plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+        return World.make(f"{next(self.numbers)}-{plain}", self.folder, self.venue, steps)
+
+    def run(self, name: str, cases: Sequence[Callable[[], Tally]]) -> Tally:
+        """Run every case, some at a time; the sum of what they came to."""
+        total = Tally()
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            for tally in pool.map(lambda case: case(), cases):
+                total.worlds += tally.worlds
+                total.orders += tally.orders
+                total.kills.update(tally.kills)
+                total.killed_recovering += tally.killed_recovering
+                total.in_doubt_and_there += tally.in_doubt_and_there
+                total.in_doubt_and_not_there += tally.in_doubt_and_not_there
+                total.findings += tally.findings
+        self.report.append(f"{name}: {total.line()}")
+        return total
+
+    def live(self, world: World, runs: Sequence[dict[str, Any]]) -> Tally:
+        """Run a world as many times as there are `runs`, each of which may be killed, then once to its end."""
+        tally = Tally(worlds=1)
+        for number, how in enumerate([*runs, {}]):
+            before = len(world.kills())
+            code = world.run(self.workers, **how)
+            if code != SIGKILLED:
+                assert code == 0, f"{world.name} run {number} ended with {code}\n{world.result()}\n{world.log()}"
+                continue
+            assert len(world.kills()) == before + 1, f"{world.name} was killed by nobody of ours"
+            tally.killed_recovering += number > 0
+            there, not_there = doubts(world)
+            tally.in_doubt_and_there += there
+            tally.in_doubt_and_not_there += not_there
+        tally.kills.update(world.kills())
+        found = examine(world)
+        tally.orders = found.orders
+        if not found.clean:
+            tally.findings.append((world, found))
+        return tally
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory, crash_report: list[str]) -> Iterator[Lab]:
+    with VenueProcess() as venue, Workers() as workers:
+        yield Lab(venue, workers, tmp_path_factory.mktemp("crash"), crash_report)
+
+
+@pytest.fixture(scope="module")
+def steps_of_a_trade(lab: Lab) -> list[str]:
+    """The boundaries that one run without a kill comes to, in its order."""
+    world = lab.world("unharmed", CALM)
+    assert world.run(lab.workers) == 0, world.log()
+    found = examine(world)
+    assert found.clean, found
+    assert found.orders == 8, "a buy and a sell of the master and its three followers"
+    return list(world.result()["passed"])
+
+
+def test_killed_at_every_step_and_again_while_recovering(lab: Lab, steps_of_a_trade: list[str]) -> None:
+    """Each boundary of an unharmed run is a place to die in the first run; where the next runs die is drawn."""
+    chance = random.Random(SEED)
+    boundaries = len(steps_of_a_trade)
+    start = steps_of_a_trade.index("ledger MasterIntended: asked")
+
+    def case(nth: int) -> Callable[[], Tally]:
+        steps = HASTY if nth % 3 == 0 else CALM
+        # A recovery passes the start-up's boundaries again; most second kills go behind them, where it recovers.
+        again = [{"kill": {"nth": chance.randint(1, start)}}] if nth % 8 == 0 else []
+        again += [{"kill": {"nth": start + chance.randint(1, 40)}} for _ in range(1 + nth % 2)]
+        first = {"kill": {"nth": nth, "after_ms": chance.uniform(0.1, 4.0) if nth % 4 == 0 else 0.0}}
+        return lambda: lab.live(lab.world(f"step{nth}", steps), [first, *again])
+
+    tally = lab.run("every step", [case(nth) for nth in range(1, boundaries + 1)])
+    tally.assert_clean()
+    assert tally.kills.total() >= 250, tally.line()
+    assert tally.killed_recovering >= 100, tally.line()
+    assert tally.in_doubt_and_there >= 50, tally.line()
+    assert tally.in_doubt_and_not_there >= 50, tally.line()
+    missed = {name for name in steps_of_a_trade if name not in tally.kills}
+    assert len(missed) <= len(set(steps_of_a_trade)) // 5, f"no process died at {sorted(missed)}"
+
+
+def test_killed_at_the_steps_of_a_look_up(lab: Lab) -> None:
+    """Recovery's own steps by name: asking, having found, having found nothing, and what is written next."""
+    deaths = ["find: asked", "find: nothing", "find: found", "OrderAccepted: applied", "OrderAccepted: durable"]
+
+    def case(death: str, nth: int, first: str) -> Callable[[], Tally]:
+        runs = [{"kill": {"nth": 1 + nth, "name": first}}] + [{"kill": {"nth": nth, "name": death}}] * 2
+        return lambda: lab.live(lab.world(f"{first}, {death} {nth}", HASTY), runs)
+
+    firsts = ["place copy buy: bytes out", "place copy sell: last look 2", "place copy sell: answered"]
+    cases = [case(death, nth, first) for death in deaths for nth in (1, 2) for first in firsts]
+    cases += [case(death, 1, f"place master {side}: bytes out") for death in deaths for side in ("buy", "sell")]
+    tally = lab.run("look-ups", cases)
+    tally.assert_clean()
+    assert tally.killed_recovering >= 30, tally.line()
+
+
+def test_killed_between_a_signal_and_its_plan(lab: Lab) -> None:
+    """A signal that nobody has answered is answered by the next run, before its followers are connected again."""
+
+    def case(death: str, again: str) -> Callable[[], Tally]:
+        runs = [{"kill": {"nth": nth, "name": name}} for nth, name in ((1, death), (1, again))]
+        return lambda: lab.live(lab.world(f"{death}, {again}", CALM), runs)
+
+    deaths = ["SignalEmitted: durable", "CopiesPlanned: asked", "CopiesPlanned: applied", "CopiesPlanned: durable"]
+    tally = lab.run("unplanned signals", [case(death, again) for death in deaths for again in deaths])
+    tally.assert_clean()
+    assert tally.kills.total() >= 20, tally.line()
+
+
+def test_killed_from_outside_at_any_moment(lab: Lab) -> None:
+    """Moments between the boundaries: inside a commit, inside a parse, while the thread that writes is at work."""
+    chance = random.Random(SEED + 1)
+
+    def case(number: int) -> Callable[[], Tally]:
+        runs = [{"kill_from_outside_ms": chance.uniform(20, 900)}]
+        runs += [{"kill_from_outside_ms": chance.uniform(20, 700)} for _ in range(2)]
+        return lambda: lab.live(lab.world(f"outside{number}", HASTY if number % 2 else CALM), runs)
+
+    tally = lab.run("from outside", [case(number) for number in range(40)])
+    tally.assert_clean()
+    assert tally.kills.total() >= 60, tally.line()
+
+
+FAULTS: dict[str, dict[str, Any]] = {
+    "drop after accept": {"kind": "drop", "when": "after"},
+    "drop before accept": {"kind": "drop", "when": "before"},
+    "half an answer": {"kind": "cut", "when": "after"},
+    "hang after accept": {"kind": "hang", "when": "after"},
+    "502 after accept": {"kind": "status", "when": "after", "status": 502},
+    "502 before accept": {"kind": "status", "when": "before", "status": 502},
+    "unavailable after accept": {"kind": "error", "when": "after", "error": "EService:Unavailable"},
+    "unavailable before accept": {"kind": "error", "when": "before", "error": "EService:Unavailable"},
+    "exit cut short": {"kind": "partial_cancel", "fraction": "0.5"},
+}
+
+
+@pytest.mark.parametrize("death", ["OrderUnknown: applied", "find: asked", "find: found", "OrderExecuted"])
+def test_killed_while_the_venue_misbehaves(lab: Lab, death: str) -> None:
+    """Each kind of lost answer, once for the master and once for a follower, with kills on top."""
+
+    def case(name: str, user: str, nth: int) -> Callable[[], Tally]:
+        def live() -> Tally:
+            world = lab.world(f"{name}, {user}, {death}", HASTY)
+            # An entry that is cut short is no fault of a copy's; the exit is the second order of an account.
+            every = 2 if name == "exit cut short" else 1
+            world.fault(user, method="AddOrder", count=1, every=every, **FAULTS[name])
+            return lab.live(world, [{"kill": {"nth": nth, "name": death}}, {"kill": {"nth": nth + 1, "name": death}}])
+
+        return live
+
+    users = {name: ("bob_jones",) if name == "exit cut short" else ("master", "bob_jones") for name in FAULTS}
+    cases = [case(name, user, 1) for name in FAULTS for user in users[name]]
+    tally = lab.run(f"venue at fault, killed at {death}", cases)
+    tally.assert_clean()
+    assert tally.kills.total() >= 5, tally.line()
+
+
+def test_control_without_look_ups_doubles_are_made_and_seen(lab: Lab) -> None:
+    """A worker that takes every order in doubt to be absent, and one that looks, die at the same steps: the first
+    must double every order that the venue had, and the checker must see each; the second none."""
+    names = [f"place {who} buy: {moment}" for who in ("copy", "master") for moment in ("answered", "bytes out")]
+
+    def blind(name: str) -> Callable[[], Tally]:
+        def live() -> Tally:
+            world = lab.world(f"blind, {name}", CALM)
+            assert world.run(lab.workers, blind=True, kill={"nth": 1, "name": name}) == SIGKILLED
+            there, not_there = doubts(world)
+            world.run(lab.workers, blind=True)
+            found = examine(world)
+            assert len(found.doubled) == there, (found, there)
+            return Tally(1, found.orders, Counter(world.kills()), 0, there, not_there, [(world, found)])
+
+        return live
+
+    def sighted(name: str) -> Callable[[], Tally]:
+        return lambda: lab.live(lab.world(f"sighted, {name}", CALM), [{"kill": {"nth": 1, "name": name}}])
+
+    control = lab.run("control without look-ups", [blind(name) for name in names])
+    assert control.doubled >= len(names), control.line()
+    lab.run("the same with look-ups", [sighted(name) for name in names]).assert_clean()
