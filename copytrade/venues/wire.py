@@ -15,7 +15,7 @@ import asyncio
 import logging
 from collections.abc import Coroutine, Mapping
 from datetime import datetime
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -33,13 +33,14 @@ _NEVER_ROUND_S = 1e9
 
 
 class Reply(NamedTuple):
-    """What a venue answered. With `too_big` the body was longer than the cap and is cut."""
+    """What a venue answered. With `too_big` the body was longer than the cap and is cut. Case of `headers` is no matter."""
 
     status: int
     body: bytes
     too_big: bool
     sent_at: datetime
     at: datetime
+    headers: Mapping[str, str] = MappingProxyType({})
 
 
 class WireFailure(Exception):
@@ -153,10 +154,33 @@ class Wire:
         """
         return self._send("POST", self._url(path), body, headers, gate, timeout_s)
 
+    def request(
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+        *,
+        gate: Gate | None = None,
+        timeout_s: float | None = None,
+    ) -> Coroutine[Any, Any, Reply]:
+        """Like `post`, for any method. `target` is the path with its query, sent byte for byte as it was signed."""
+        url = self._url(target) if "?" not in target else URL(self.base_url + target, encoded=True)
+        return self._send(method, url, body, headers, gate, timeout_s)
+
     async def get(self, path: str, query: Mapping[str, str], *, timeout_s: float | None = None) -> Reply:
         """A public read; call it within a slot. Raises `WireFailure`."""
         url = self._url(path)
         return await self._send("GET", url.with_query(query) if query else url, None, {}, None, timeout_s)
+
+    def signed_get(
+        self, target: str, headers: Mapping[str, str], *, timeout_s: float | None = None
+    ) -> Coroutine[Any, Any, Reply]:
+        """A read whose signature covers `target` (path and query), which is sent as it is; call it within a slot.
+
+        Raises `WireFailure`.
+        """
+        return self._send("GET", URL(self.base_url + target, encoded=True), None, headers, None, timeout_s)
 
     async def warm(self, connections: int) -> int:
         """See that so many connections are open, those in use included, without sending anything.
@@ -205,7 +229,8 @@ class Wire:
                 raw, too_big = await self._read(response)
                 if too_big:
                     response.close()  # the rest of the body still comes: the connection is of no use any more
-                return Reply(response.status, raw, too_big, sending.left_at or self._clock(), self._clock())
+                sent_at = sending.left_at or self._clock()
+                return Reply(response.status, raw, too_big, sent_at, self._clock(), response.headers)
         except Exception as error:
             stopped, detail = sending.stopped, _words(error)
         finally:
