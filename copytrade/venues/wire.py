@@ -33,7 +33,7 @@ _NEVER_ROUND_S = 1e9
 
 
 class Reply(NamedTuple):
-    """What a venue answered. With `too_big` the body was longer than the cap and is cut. Case of `headers` is no matter."""
+    """What a venue answered. With `too_big` the body was longer than the cap and is cut. Header names in any case."""
 
     status: int
     body: bytes
@@ -172,15 +172,6 @@ class Wire:
         """A public read; call it within a slot. Raises `WireFailure`."""
         url = self._url(path)
         return await self._send("GET", url.with_query(query) if query else url, None, {}, None, timeout_s)
-
-    def signed_get(
-        self, target: str, headers: Mapping[str, str], *, timeout_s: float | None = None
-    ) -> Coroutine[Any, Any, Reply]:
-        """A read whose signature covers `target` (path and query), which is sent as it is; call it within a slot.
-
-        Raises `WireFailure`.
-        """
-        return self._send("GET", URL(self.base_url + target, encoded=True), None, headers, None, timeout_s)
 
     async def warm(self, connections: int) -> int:
         """See that so many connections are open, those in use included, without sending anything.
