@@ -117,7 +117,7 @@ class Books:
         fee = (cost * fee_rate).quantize(market.cost_step, rounding=ROUND_HALF_UP)
         fee_base = ZERO
         if order.request.fee_in_base:
-            fee_base = (volume * fee_rate).quantize(market.lot_step, rounding=ROUND_HALF_UP)
+            fee_base = (volume * fee_rate).quantize(market.base_step, rounding=ROUND_HALF_UP)
         sign = 1 if order.request.side == "buy" else -1
         self._move(account, market.base, sign * volume, fee_base)
         self._move(account, market.quote, -sign * cost, ZERO if order.request.fee_in_base else fee)

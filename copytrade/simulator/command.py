@@ -73,7 +73,7 @@ def add_accounts(venue: SimulatedVenue, count: int, tier: str) -> dict[str, dict
     for place in range(count):
         name = f"follower_{place}" if place else "master"
         money = FOLLOWER_BALANCE_USD if place else MASTER_BALANCE_USD
-        credentials = venue.add_account(name, {"USD": money}, tier=tier)
+        credentials = venue.add_account(name, {venue.currency: money}, tier=tier)
         shown[name] = {"key": credentials.key, "secret": credentials.secret}
         if credentials.passphrase is not None:
             shown[name]["passphrase"] = credentials.passphrase

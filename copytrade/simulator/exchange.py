@@ -218,7 +218,7 @@ class Exchange:
         with_fee = 1 + market.taker_fee
         if request.side == "sell":
             held = volume * with_fee if request.fee_in_base else volume
-            return market.base, held.quantize(market.lot_step, rounding=ROUND_HALF_UP)
+            return market.base, held.quantize(market.base_step, rounding=ROUND_HALF_UP)
         if request.volume_in_quote:
             cost = volume
         else:
@@ -331,7 +331,7 @@ class Exchange:
         if request.side == "sell":
             unit = 1 + fee_rate if request.fee_in_base else Decimal(1)
             free = account.available(market.base)
-            needed = (volume * unit).quantize(market.lot_step, rounding=ROUND_HALF_UP)
+            needed = (volume * unit).quantize(market.base_step, rounding=ROUND_HALF_UP)
         else:
             unit = price if request.fee_in_base else price * (1 + fee_rate)
             free = account.available(market.quote)

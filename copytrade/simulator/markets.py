@@ -21,7 +21,8 @@ class Market:
 
     `tick_size` and `price_decimals` bound prices, `lot_decimals` bounds quantities of the base asset,
     `cost_decimals` bounds amounts of the quote asset; `order_min` is in base units and `cost_min` in quote
-    units. Fees are fractions (0.004 is 0.40 %).
+    units. Fees are fractions (0.004 is 0.40 %). `base_decimals` bounds amounts of the base asset where a venue
+    keeps them finer than the quantities it trades: a fee taken out of the base asset is one.
     """
 
     symbol: str
@@ -36,6 +37,12 @@ class Market:
     cost_min: Decimal
     taker_fee: Decimal
     maker_fee: Decimal
+    base_decimals: int | None = None
+
+    @property
+    def base_step(self) -> Decimal:
+        """Smallest step of a balance or fee, in base units."""
+        return Decimal(1).scaleb(-(self.lot_decimals if self.base_decimals is None else self.base_decimals))
 
     @property
     def lot_step(self) -> Decimal:

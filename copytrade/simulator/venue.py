@@ -86,6 +86,7 @@ class SimulatedVenue(ABC):
     """One venue. Every public method may be called from any thread: a lock keeps them apart from requests."""
 
     name: str
+    currency = "USD"  # what accounts are paid in when a venue is run as a program
 
     def __init__(self, exchange: Exchange, clock: Clock, seed: int, store: Store | None) -> None:
         self.exchange = exchange
