@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from fractions import Fraction
 
 from hypothesis import strategies as st
 
@@ -141,29 +142,32 @@ def check_entry(size: SizeEntry, case: EntryCase) -> None:
     assert instrument is not None
     assert equity is not None
     assert cash is not None
-    cost = (sized.quantity * signal.price).value
-    assert cost <= terms.max_user_risk * equity.value, "over max_user_risk"
-    assert cost * (1 + rules.fee_rate) * (1 + rules.max_slippage) <= cash.value - book.reserved.value, "over free cash"
+    cost = Fraction(sized.quantity.value) * Fraction(signal.price.value)
+    assert cost <= Fraction(terms.max_user_risk) * Fraction(equity.value), "over max_user_risk"
+    spent = cost * (1 + Fraction(rules.fee_rate)) * (1 + Fraction(rules.max_slippage))
+    assert spent <= Fraction(cash.value) - Fraction(book.reserved.value), "over free cash"
     assert terms.max_order is None or cost <= terms.max_order.value, "over max_order"
     if terms.max_exposure is not None:
-        assert book.exposure.value + cost <= terms.max_exposure.value, "over max_exposure"
+        assert Fraction(book.exposure.value) + cost <= terms.max_exposure.value, "over max_exposure"
     assert sized.quantity.value % instrument.lot_step == 0, "off the lot step"
     assert instrument.below_minimum(sized.quantity, signal.price) is None, "under the venue's minimum"
     if sized.reason is not Reason.ROUNDED_UP:
-        assert sized.quantity.value <= proportional(case), "over the proportion"
+        assert Fraction(sized.quantity.value) <= proportional(case), "over the proportion"
     assert equity >= rules.minimum_trading_balance, "under minimum_trading_balance"
     assert cash.value - book.reserved.value >= rules.min_cash_to_buy.value, "under min_cash_to_buy"
 
 
-def proportional(case: EntryCase) -> Decimal:
-    """The rule of the ratio, written a second time."""
+def proportional(case: EntryCase) -> Fraction:
+    """The rule of the ratio, written a second time, in numbers that are never rounded."""
     by_cash = case.rules.basis is Basis.CASH
     ours, theirs = (
         (case.book.cash, case.signal.cash_before) if by_cash else (case.book.equity, case.signal.equity_before)
     )
     assert ours is not None
     assert theirs is not None
-    return case.signal.quantity.value * ours.value * case.book.terms.multiplier / theirs.value
+    numbers = case.signal.quantity.value, ours.value, case.book.terms.multiplier, theirs.value
+    quantity, own, multiplier, master = (Fraction(number) for number in numbers)
+    return quantity * own * multiplier / master
 
 
 def check_exit(
@@ -175,7 +179,8 @@ def check_exit(
         assert sized.reason in (Reason.NOTHING_TO_CLOSE, Reason.BELOW_MINIMUM)
         return position
     assert Quantity(D(0)) < sized.quantity <= position, "more than the copied position"
-    assert sized.quantity.value <= position.value * min(fraction, D(1)), "more than the fraction"
+    share = Fraction(min(fraction, D(1)))
+    assert Fraction(sized.quantity.value) <= Fraction(position.value) * share, "more than the fraction"
     assert sized.quantity.value % instrument.lot_step == 0, "off the lot step"
     assert instrument.below_minimum(sized.quantity, signal.price) is None, "under the venue's minimum"
     return position - sized.quantity

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 from copying_cases import (
@@ -70,7 +71,8 @@ def test_an_entry_that_no_cap_cuts_is_the_proportion_less_one_step_at_most(case:
     sized = size_entry(case.signal, case.book, case.rules)
     if isinstance(sized, Sized) and sized.reason is Reason.SIZED_BY_RATIO:
         assert case.book.instrument is not None
-        assert 0 <= proportional(case) - sized.quantity.value < case.book.instrument.lot_step
+        lost = proportional(case) - Fraction(sized.quantity.value)
+        assert 0 <= lost < Fraction(case.book.instrument.lot_step)
 
 
 def _without(**terms: object) -> SizeEntry:

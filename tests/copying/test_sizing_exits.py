@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 from copying_cases import BTC_USD, D, SizeExit, book_of, check_exit, decimals, entry_signal, exit_signal, instruments
@@ -119,7 +120,7 @@ def test_exit_fraction(before: str, sold: str, expected: str) -> None:
 @REPEATABLE
 def test_exit_fraction_is_never_more_than_was_sold_unless_the_master_is_out(before: Decimal, sold: Decimal) -> None:
     fraction = exit_fraction(Quantity(before), Quantity(sold), BTC_USD)
-    assert fraction == 1 or 0 < fraction * before <= sold
+    assert fraction == 1 or 0 < Fraction(fraction) * Fraction(before) <= Fraction(sold)
 
 
 # -- sizes ---------------------------------------------------------------------------------------------------------
