@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 
 from copytrade.domain.account import user_of
@@ -28,17 +29,25 @@ class Report:
         self._tracker = tracker
         self._write = write
         self._tasks: set[asyncio.Task[None]] = set()
+        self._planned = 0
+        self._news = asyncio.Condition()
 
     def planned(self, signal: Signal, copies: Sequence[Decision]) -> None:
         task = asyncio.create_task(self._print(signal))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def drain(self) -> None:
-        """Wait for what is still to be printed."""
+    async def drain(self, signals: int, timeout_s: float) -> None:
+        """Wait until so many signals since the start have been planned, and for what is still to be printed."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s), self._news:
+                await self._news.wait_for(lambda: self._planned >= signals)
         await asyncio.gather(*self._tasks)
 
     async def _print(self, signal: Signal) -> None:
+        async with self._news:
+            self._planned += 1
+            self._news.notify_all()
         await self._tracker.wait(signal.signal_id, _ANSWERS_WAIT_S)
         master = self._ledger.find(signal.master_order_id)
         self._write("\n".join([master_line(signal, master), *copy_lines(self._ledger.copies_of(signal.signal_id))]))

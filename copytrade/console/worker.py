@@ -31,6 +31,7 @@ from copytrade.wiring.strategy import StrategyRunner, make_strategy
 from copytrade.wiring.system import Hooks, System
 
 FILES_EVERY_S = 0.5  # a change takes effect within two seconds, a slow disk and a large folder included
+ONCE_WAIT_S = 30.0  # for the answers of a venue in trouble; what takes longer is carried on with at the next start
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 log = logging.getLogger("copytrade.worker")
@@ -115,9 +116,7 @@ async def _run(paths: Paths, once: bool, redactor: Redactor) -> int:
             positions_max = system.settings.guards.max_positions
             runner = StrategyRunner(system.engine, strategy, positions_max, lambda text: screen(f"!! {text}"))
         if once:
-            if runner is not None:
-                await runner.step()
-            await _settle(system, report)
+            await _settle(system, report, 0 if runner is None else await runner.step())
             return 0
         tasks = [asyncio.create_task(_follow_files(system, screen))]
         if runner is not None:
@@ -143,11 +142,13 @@ async def _until(stopping: asyncio.Task[Any], tasks: list[asyncio.Task[None]], s
     return False
 
 
-async def _settle(system: System, report: Report) -> None:
-    """For `--once`: every signal answered and printed."""
+async def _settle(system: System, report: Report, placed: int) -> None:
+    """For `--once`: every signal answered, every copy at its end, and all of it printed."""
     for identity in list(system.ledger.state.unplanned):
-        await system.engine.tracker.wait(identity, 30.0)
-    await report.drain()
+        await system.engine.tracker.wait(identity, ONCE_WAIT_S)
+    # A plan that is being written is neither unplanned nor under way yet: its report is what can be waited for.
+    await report.drain(placed, ONCE_WAIT_S)
+    await system.engine.quiesce(ONCE_WAIT_S)
 
 
 def _greet(system: System, screen: Screen) -> None:
