@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import json
 import signal
 import sys
@@ -15,7 +16,12 @@ if TYPE_CHECKING:
     from copytrade.simulator.server import SimulatorServer
     from copytrade.simulator.venue import SimulatedVenue
 
-VENUES = ("kraken",)
+# Each in the package of its name, imported only when it is asked for.
+_CLASSES = {
+    "kraken": "KrakenSimulator",
+    "okx": "OkxSimulator",
+}
+VENUES = tuple(_CLASSES)
 ACCOUNTS_MAX = 100_000
 MASTER_BALANCE_USD = Decimal(10_000)
 FOLLOWER_BALANCE_USD = Decimal(1_000)
@@ -57,12 +63,11 @@ def make_venue(
     """One simulated venue by name. Raises ValueError for a name there is no simulator for."""
     if name not in VENUES:
         raise ValueError(f"there is no simulated venue {name!r}: give some of {', '.join(VENUES)}")
-    from copytrade.simulator.kraken import KrakenSimulator
-
     path = None if store is None else store / f"{name}.sqlite"
-    return KrakenSimulator(
+    made: SimulatedVenue = getattr(importlib.import_module(f"copytrade.simulator.{name}"), _CLASSES[name])(
         seed=seed, volatility=volatility, fill_delay_ms=fill_delay_ms, rate_limits=rate_limits, store=path
     )
+    return made
 
 
 def add_accounts(venue: SimulatedVenue, count: int, tier: str) -> dict[str, dict[str, str]]:
