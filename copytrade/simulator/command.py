@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _CLASSES = {
     "kraken": "KrakenSimulator",
     "okx": "OkxSimulator",
+    "binance": "BinanceSimulator",
 }
 VENUES = tuple(_CLASSES)
 ACCOUNTS_MAX = 100_000

@@ -1,0 +1,97 @@
+"""One call on its way through the simulator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from copytrade.simulator.binance.errors import NO_SUCH_ORDER, BinanceError
+from copytrade.simulator.binance.keys import ApiKey
+from copytrade.simulator.binance.limits import OrderLimit
+from copytrade.simulator.binance.listing import BinanceSymbol
+from copytrade.simulator.binance.params import Params
+from copytrade.simulator.exchange import Exchange
+from copytrade.simulator.faults import Fault
+from copytrade.simulator.orders import Account, Order
+from copytrade.simulator.prices import Candle
+
+TRADING = "TRADING"
+STATUSES = (TRADING, "HALT", "BREAK", "END_OF_DAY", "CANCEL_ONLY")
+LOOKUP_CHOICES = ("newest", "oldest")
+
+
+@dataclass(frozen=True, slots=True)
+class Unverified:
+    """How the simulator behaves where Binance's documentation leaves it open; each can be had the other way.
+
+    `reuse_cancelled_ids`: a client order id may be used again once its order was cancelled or expired (the text names
+    filled orders alone). `reused_id_shows`: which order a look-up of a reused id shows. `recv_window_code`: the code
+    for a recvWindow above a minute. `strict_params`: an unknown parameter is refused with -1104.
+    """
+
+    reuse_cancelled_ids: bool = True
+    reused_id_shows: str = "newest"
+    recv_window_code: int = -1131
+    strict_params: bool = True
+
+    def __post_init__(self) -> None:
+        if self.reused_id_shows not in LOOKUP_CHOICES:
+            raise ValueError(f"reused_id_shows is {self.reused_id_shows!r}: give one of {', '.join(LOOKUP_CHOICES)}")
+
+
+@dataclass(slots=True)
+class Desk:
+    """What the venue keeps besides the exchange: order counters, statuses of symbols, finished candles."""
+
+    orders: OrderLimit
+    unverified: Unverified
+    statuses: dict[str, str] = field(default_factory=dict)
+    candles: dict[tuple[str, int], list[Candle]] = field(default_factory=dict)
+    ids_made: int = 0
+
+    def status(self, symbol: BinanceSymbol) -> str:
+        """The status of a symbol."""
+        return self.statuses.get(symbol.market.symbol, TRADING)
+
+
+@dataclass(slots=True)
+class PublicCall:
+    """A call without a key."""
+
+    exchange: Exchange
+    desk: Desk
+    params: Params
+    now_s: float
+
+
+@dataclass(slots=True)
+class Call(PublicCall):
+    """A call that has passed key, timestamp, signature and permission."""
+
+    api_key: ApiKey
+    account: Account
+    fault: Fault | None
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def fault_kind(self) -> str | None:
+        """Kind of the fault that strikes this call."""
+        return None if self.fault is None else self.fault.kind
+
+    def visible(self, order: Order) -> bool:
+        """Whether lookups show the order already."""
+        return order.visible_at_s <= self.now_s
+
+    def own_order(self, symbol: BinanceSymbol, order_id: int) -> Order:
+        """An order of the account in this symbol by the venue's id. Raises BinanceError."""
+        order = self.exchange.books.by_order_id.get(str(order_id))
+        if order is None or order.request.account != self.account.name or not self.visible(order):
+            raise BinanceError(*NO_SUCH_ORDER)
+        if order.request.symbol != symbol.market.symbol:
+            raise BinanceError(*NO_SUCH_ORDER)
+        return order
+
+
+Handler = Callable[[Call], Any]
+PublicHandler = Callable[[PublicCall], Any]
