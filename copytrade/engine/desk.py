@@ -19,9 +19,10 @@ from copytrade.domain.state import OrderRecord
 from copytrade.domain.venue import Balances
 from copytrade.engine.lanes import Lanes
 from copytrade.engine.sending import RefreshEquity, Work, approved_of
-from copytrade.engine.services import Services
+from copytrade.engine.services import Services, ServiceStopping
 from copytrade.engine.tracker import Tracker
 
+_ANSWER_LOOK_S = 0.5  # how often a waiting request looks whether its answer can still come
 _SETTLE_WAIT_S = 5.0  # how long a new order waits for the fills of the one before, so that its fraction is exact
 
 
@@ -66,16 +67,31 @@ class MasterDesk:
         """Place one master order and return it once the venue has answered; its copies are then on their way.
 
         Raises `BadRequest` for what cannot be an order, `Refused` when a guard or the kill switch says no, and
-        `VenueError` when the price or the master's equity cannot be read. In all three nothing was placed.
+        `VenueError` when the price or the master's equity cannot be read. In all three nothing was placed. When the
+        service stops, or its ledger fails, before the answer came, raises `Refused` or `LedgerError` that say so:
+        the next start finds the answer out. While the master is parked the order is returned as it stands.
         """
         account = self._services.roster.master.terms.account
         order_id = master_order_id(account, request.request_id)
         async with self._turn:
             known = self._services.ledger.find(order_id)
             if known is None:
-                await self._intend(request, order_id)
-        await self._tracker.wait(order_id)
-        record = self._services.ledger.find(order_id)
+                try:
+                    await self._intend(request, order_id)
+                except ServiceStopping:
+                    raise Refused(Reason.SHUTTING_DOWN, "nothing was placed") from None
+        return await self._answered(order_id)
+
+    async def _answered(self, order_id: str) -> OrderRecord:
+        services, ledger = self._services, self._services.ledger
+        while not await self._tracker.wait(order_id, _ANSWER_LOOK_S):
+            if ledger.failed is not None:
+                raise type(ledger.failed)(*ledger.failed.args)
+            if services.closing.is_set():
+                raise Refused(Reason.SHUTTING_DOWN, f"order {order_id} is carried on with at the next start")
+            if services.roster.master.terms.account in ledger.state.parked:
+                break
+        record = ledger.find(order_id)
         assert record is not None, "the intent is in the ledger"
         return record
 

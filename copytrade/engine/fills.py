@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from copytrade.domain.account import AccountId
 from copytrade.domain.copy import Deferred
-from copytrade.domain.errors import VenueError
+from copytrade.domain.errors import LedgerError, VenueError
 from copytrade.domain.events import CopiesPlanned, Event, OrderExecuted
 from copytrade.domain.ids import copy_id
 from copytrade.domain.money import Price
@@ -106,6 +106,8 @@ class FillFollower:
             again = await self._ask(order_id)
         except ServiceStopping:
             return
+        except LedgerError:
+            again = False  # nothing more can be entered; the next start follows the order anew
         except VenueError as error:
             if self._polls.get(order_id, 0) == len(services.limits.fill_delays_s):
                 services.alert(f"the fills of order {order_id} cannot be read: {error}")

@@ -104,6 +104,7 @@ class Engine:
             asyncio.create_task(self._guarded(self.refresher.run()), name="refresh"),
             asyncio.create_task(self._guarded(self._keep_warm()), name="keep warm"),
             asyncio.create_task(self._guarded(self._watch_kill_switch()), name="kill switch"),
+            asyncio.create_task(self._watch_ledger(), name="ledger"),
         ]
         self.ready.set()
 
@@ -230,6 +231,16 @@ class Engine:
                 last = state
             await services.pause(_KILL_WATCH_S)
 
+    async def _watch_ledger(self) -> None:
+        """Say once that the ledger has failed, whichever part met the failure first. Every send looks by itself."""
+        services = self.services
+        while services.ledger.failed is None:
+            try:
+                await services.pause(_KILL_WATCH_S)
+            except ServiceStopping:
+                return
+        services.alert(f"the ledger failed, nothing more is sent: {services.ledger.failed}")
+
     async def _guarded(self, work: Coroutine[object, object, None]) -> None:
         """Run a background task; one that fails says so instead of dying in silence."""
         try:
@@ -237,7 +248,7 @@ class Engine:
         except ServiceStopping:
             return
         except LedgerError as error:
-            self.services.alert(f"the ledger failed, nothing more is sent: {error}")
+            log.error("a background task ended: %s", error)  # `_watch_ledger` tells the operator
         except Exception as error:
             log.exception("a background task failed")
             self.services.alert(f"a background task failed ({type(error).__name__}); restart the worker")

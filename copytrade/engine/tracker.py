@@ -35,8 +35,11 @@ class Tracker:
             return True
         future = asyncio.get_running_loop().create_future()
         self._waiters.setdefault(key, []).append(future)
-        done, _ = await asyncio.wait({future}, timeout=timeout_s)
-        return bool(done)
+        await asyncio.wait({future}, timeout=timeout_s)
+        if future.done():
+            return True
+        self._waiters[key].remove(future)
+        return False
 
     def _check(self, key: str) -> None:
         if not self._open[key]:
