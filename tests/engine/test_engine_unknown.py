@@ -59,7 +59,6 @@ FAULTS: dict[str, list[Json]] = {
         {"kind": "status", **_LOST, "method": "ClosedOrders", "status": 503, "count": 4},
     ],
     "unfiltered": [{"kind": "drop", **_TAKEN}, {"kind": "ignore_filter", "method": "ClosedOrders", "count": 20}],
-    "losttwice": [{"kind": "drop", **_LOST, "count": 2}],
 }
 REFUSALS: dict[str, tuple[str, Reason]] = {
     "nofunds": ("EOrder:Insufficient funds", Reason.INSUFFICIENT_FUNDS),
