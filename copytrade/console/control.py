@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import socket
 import tempfile
@@ -21,6 +22,8 @@ from copytrade.domain.errors import BadRequest, CopyTradeError, Refused
 LINE_MAX_BYTES = 16 << 20  # the answer about a signal with 10,000 copies is about 5 MB
 _PATH_MAX_BYTES = 100  # the kernel's limit for a socket's path is 108 on Linux and 104 elsewhere
 _CONNECT_TIMEOUT_S = 2.0
+
+log = logging.getLogger("copytrade.control")
 
 Json = dict[str, Any]
 Handler = Callable[[Json], Awaitable[Json]]
@@ -93,6 +96,9 @@ class ControlServer:
             return {"error": "bad_request", "message": str(error)}
         except CopyTradeError as error:
             return {"error": "failed", "message": str(error)}
+        except Exception as error:
+            log.exception("the command %s failed", request["do"])
+            return _failed(f"a fault in the worker ({type(error).__name__}), see its log; then look at status")
 
 
 def ask(path: Path, request: Json, timeout_s: float) -> Json | None:

@@ -40,6 +40,8 @@ class TradeOrder:
 
 def trade_request(body: Json) -> TradeRequest:
     """Read a trade from JSON. Raises `BadRequest` naming the value."""
+    if missing := [name for name in ("request_id", "instrument", "side") if not isinstance(body.get(name), str)]:
+        raise BadRequest(f"a trade needs {', '.join(missing)} as text; is the worker another version?")
     try:
         side = Side(str(body["side"]).lower())
     except ValueError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import sys
@@ -23,6 +24,7 @@ from copytrade.wiring.system import Hooks, System
 Json = dict[str, Any]
 _BUSY_WAIT_S = 10.0  # a worker that starts, or another command without one, needs a few seconds of the folder
 _BUSY_POLL_S = 0.2
+_START_WAIT_S = 20.0  # somebody waits at a prompt; a worker, in contrast, tries for as long as it takes
 _FILLS_WAIT_S = 5.0  # so that a command leaves a ledger that knows the fills of what it placed
 
 
@@ -71,7 +73,14 @@ def _ask(paths: Paths, request: Json, timeout_s: float) -> Json | None:
 async def _alone(paths: Paths, work: Callable[[System], Awaitable[Json]], redactor: Redactor) -> Json:
     hooks = Hooks(alert=lambda text: print(redactor.redact(f"!! {text}"), file=sys.stderr))
     try:
-        async with System(paths, os.environ, hooks, redactor) as system:
+        system = System(paths, os.environ, hooks, redactor)
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout(_START_WAIT_S):
+                    await stack.enter_async_context(system)
+            except TimeoutError:
+                message = f"the venue did not come on line within {_START_WAIT_S:.0f} s, so this was not done"
+                return {"error": "failed", "message": f"{message}. Try again; check says more"}
             result = await work(system)
             await system.engine.quiesce(_FILLS_WAIT_S)
             return {"result": result}

@@ -108,6 +108,17 @@ def test_an_address_that_could_leak_keys_or_paper_orders_is_refused(
     assert "KRAKEN_BASE_URL" in done.json["message"]
 
 
+@pytest.mark.slow
+def test_a_command_does_not_wait_for_ever_for_a_venue_that_is_down(tmp_path: Path) -> None:
+    with live_world(tmp_path, CASH) as (world, venue):
+        venue.sim.add_fault("status", status=503)
+        done = world.command("trade", "BTC/USD", "buy", "--usd", "1000", "--json")
+        assert done.code == 1
+        assert "kraken does not answer" in done.err
+        assert "so this was not done" in done.json["message"]
+        assert venue.client_ids() == []
+
+
 def test_the_sample_strategy_does_not_trade_for_real(tmp_path: Path) -> None:
     with live_world(tmp_path, CASH, master={"strategy": "sample"}) as (world, venue):
         with world.start_worker() as worker:
