@@ -21,6 +21,7 @@ _CLASSES = {
     "kraken": "KrakenSimulator",
     "okx": "OkxSimulator",
     "binance": "BinanceSimulator",
+    "coinbase": "CoinbaseSimulator",
 }
 VENUES = tuple(_CLASSES)
 ACCOUNTS_MAX = 100_000
