@@ -57,21 +57,22 @@ def entry_expired(signal: Signal, rules: CopyRules, now: datetime) -> bool:
 class _Copy:
     """A copy in the making: what its three possible ends have in common."""
 
-    __slots__ = ("book", "leg", "order_id", "signal")
+    __slots__ = ("book", "leg", "order_id", "signal", "symbol")
 
     def __init__(self, signal: Signal, book: FollowerBook, order_id: str, leg: int) -> None:
         self.signal, self.book, self.order_id, self.leg = signal, book, order_id, leg
+        self.symbol = book.symbol or signal.symbol
 
     def skipped(self, reason: Reason, detail: str = "") -> Skipped:
         s = self.signal
         return Skipped(
-            self.order_id, s.signal_id, self.book.terms.account, s.symbol, s.side, s.effect, reason, detail, self.leg
+            self.order_id, s.signal_id, self.book.terms.account, self.symbol, s.side, s.effect, reason, detail, self.leg
         )
 
     def deferred(self, reason: Reason, detail: str = "") -> Deferred:
         s = self.signal
         return Deferred(
-            self.order_id, s.signal_id, self.book.terms.account, s.symbol, s.side, s.effect, reason, detail, self.leg
+            self.order_id, s.signal_id, self.book.terms.account, self.symbol, s.side, s.effect, reason, detail, self.leg
         )
 
 
@@ -85,13 +86,11 @@ def _decide_entry(copy: _Copy, rules: CopyRules, now: datetime) -> Decision:
         return copy.skipped(*book.unreachable)
     instrument = book.instrument
     if instrument is None:
-        return copy.skipped(Reason.NOT_LISTED, signal.symbol)
-    if signal.symbol in terms.blocked or (terms.allowed is not None and signal.symbol not in terms.allowed):
-        return copy.skipped(Reason.NOT_ALLOWED, signal.symbol)
-    if instrument.quote != book.currency:
-        return copy.skipped(Reason.QUOTE_DIFFERS, f"{signal.symbol} against {book.currency}")
+        return copy.skipped(Reason.NOT_LISTED, f"{signal.symbol}, nor anything that copy.stand_ins lets stand for it")
+    if not _allowed(copy):
+        return copy.skipped(Reason.NOT_ALLOWED, copy.symbol)
     if instrument.status is not MarketStatus.ONLINE:
-        return copy.skipped(Reason.NOT_TRADABLE_NOW, f"{signal.symbol} is {instrument.status}")
+        return copy.skipped(Reason.NOT_TRADABLE_NOW, f"{copy.symbol} is {instrument.status}")
     if entry_expired(signal, rules, now):
         return copy.skipped(Reason.ENTRY_EXPIRED, f"the signal is from {signal.at:%H:%M:%S} UTC")
     if book.equity is None or book.cash is None or book.equity_at is None:
@@ -99,6 +98,8 @@ def _decide_entry(copy: _Copy, rules: CopyRules, now: datetime) -> Decision:
     age_s = (now - book.equity_at).total_seconds()
     if age_s > rules.equity_max_age_s:
         return copy.deferred(Reason.WAITS_FOR_EQUITY, f"last read {age_s:.0f} s ago")
+    if instrument.quote != book.currency:
+        return copy.skipped(Reason.QUOTE_DIFFERS, f"{copy.symbol} against {book.currency}")
     sized = size_entry(signal, book, rules)
     if isinstance(sized, NotSized):
         return copy.skipped(sized.reason, sized.detail)
@@ -106,9 +107,15 @@ def _decide_entry(copy: _Copy, rules: CopyRules, now: datetime) -> Decision:
     if rules.entry_kind is OrderKind.IOC_LIMIT:
         limit = instrument.worst_price(signal.side, signal.price, rules.max_slippage)
     return Approved(
-        copy.order_id, signal.signal_id, terms.account, signal.symbol, signal.side, signal.effect, rules.entry_kind,
+        copy.order_id, signal.signal_id, terms.account, copy.symbol, signal.side, signal.effect, rules.entry_kind,
         sized.quantity, signal.price, limit, sized.reason, sized.detail, copy.leg,
     )  # fmt: skip
+
+
+def _allowed(copy: _Copy) -> bool:
+    """By the follower's own lists, under the master's spelling or this venue's."""
+    names, terms = {copy.symbol, copy.signal.symbol}, copy.book.terms
+    return not names & terms.blocked and (terms.allowed is None or bool(names & terms.allowed))
 
 
 def _decide_exit(copy: _Copy) -> Decision:
@@ -123,11 +130,11 @@ def _decide_exit(copy: _Copy) -> Decision:
     if book.position.value <= 0:
         return copy.skipped(Reason.NOTHING_TO_CLOSE)
     if book.instrument is None:
-        return copy.deferred(Reason.NOT_LISTED, f"{signal.symbol} is held but no longer listed")
+        return copy.deferred(Reason.NOT_LISTED, f"{copy.symbol} is held but no longer listed")
     sized = size_exit(signal.exit_fraction, book.position, signal, book.instrument)
     if isinstance(sized, NotSized):
         return copy.skipped(sized.reason, sized.detail)
     return Approved(
-        copy.order_id, signal.signal_id, book.terms.account, signal.symbol, signal.side, signal.effect,
+        copy.order_id, signal.signal_id, book.terms.account, copy.symbol, signal.side, signal.effect,
         OrderKind.MARKET, sized.quantity, signal.price, None, sized.reason, sized.detail, copy.leg,
     )  # fmt: skip

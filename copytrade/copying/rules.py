@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from copytrade.domain.account import FollowerTerms
 from copytrade.domain.instrument import Instrument
-from copytrade.domain.money import NO_AMOUNT, NO_QUANTITY, Amount, Quantity
+from copytrade.domain.money import NO_AMOUNT, NO_QUANTITY, Amount, Price, Quantity
 from copytrade.domain.order import OrderKind
 from copytrade.domain.reasons import Reason
 
@@ -56,7 +56,9 @@ class FollowerBook:
     `equity` and `cash` were read at `equity_at`, in `currency`; `reserved` is what approved entries since then will
     have taken out of that cash. `position` is the copied position in the signal's instrument, `exposure` the value of
     all copied positions. `unsettled` says that an earlier order in the instrument is not at its end, so that the
-    position is not yet known. `unreachable` says why nothing can be sent to the account at all.
+    position is not yet known. `unreachable` says why nothing can be sent to the account at all. `instrument` is the
+    market that stands for the signal's at this account's venue, `symbol` our spelling of it (the signal's own when
+    empty), and `price` what an order would meet there now, as far as it is known.
     """
 
     terms: FollowerTerms
@@ -70,3 +72,5 @@ class FollowerBook:
     exposure: Amount = NO_AMOUNT
     unsettled: bool = False
     unreachable: tuple[Reason, str] | None = None
+    price: Price | None = None
+    symbol: str = ""

@@ -38,7 +38,11 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FollowerTerms:
-    """What the operator has set for one follower's account. Amounts are in the account's quote currency."""
+    """What the operator has set for one follower's account. Amounts are in the account's quote currency.
+
+    `prefer` and `failover` matter to a user with accounts at several venues: which venue an entry goes to when the
+    master's own is none of them, and whether it may go to the next one while the first cannot be reached.
+    """
 
     account: AccountId
     name: str = ""
@@ -50,3 +54,5 @@ class FollowerTerms:
     max_exposure: Amount | None = None
     allowed: frozenset[str] | None = None
     blocked: frozenset[str] = frozenset()
+    prefer: tuple[str, ...] = ()
+    failover: bool = False

@@ -19,6 +19,13 @@ class MarketStatus(StrEnum):
     CLOSED = "closed"  # cancels at most
 
 
+class AssetClass(StrEnum):
+    """What is traded. A stock is never copied to a market of another class, whatever it is called there."""
+
+    CRYPTO = "crypto"
+    STOCK = "stock"
+
+
 @dataclass(frozen=True, slots=True)
 class Instrument:
     """One market at one venue.
@@ -37,6 +44,7 @@ class Instrument:
     min_quantity: Quantity
     min_cost: Amount
     status: MarketStatus = MarketStatus.ONLINE
+    asset_class: AssetClass = AssetClass.CRYPTO
 
     def minimum_at(self, price: Price) -> Quantity:
         """The smallest quantity the venue takes at this price, on the lot step."""

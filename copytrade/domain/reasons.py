@@ -40,6 +40,7 @@ class Reason(StrEnum):
     PRICE_UNKNOWN = "price_unknown"
     WAITS_FOR_EQUITY = "waits_for_equity"
     WAITS_FOR_FILLS = "waits_for_fills"
+    FAILOVER = "failover"
     # Stopped by hand or by the service
     KILL_SWITCH = "kill_switch"
     LEDGER_FAILED = "ledger_failed"
@@ -103,6 +104,7 @@ _TEXTS: dict[Reason, str] = {
     Reason.PRICE_UNKNOWN: "no fresh price to check copy.max_slippage against",
     Reason.WAITS_FOR_EQUITY: "waits for a fresh equity of the follower",
     Reason.WAITS_FOR_FILLS: "waits for the fills of the follower's earlier orders",
+    Reason.FAILOVER: "the user's first account cannot be reached, so the entry goes to the next one",
     Reason.KILL_SWITCH: "the kill switch is on",
     Reason.LEDGER_FAILED: "the ledger cannot be written, so nothing may be sent",
     Reason.LANE_FULL: "too many orders are waiting for this account",

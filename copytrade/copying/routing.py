@@ -1,0 +1,63 @@
+"""Which of a user's accounts answers a signal. Pure.
+
+An entry goes to one account and never to two: to the master's own venue where the user has one there, else by the
+user's `prefer` list, else to the best price among the accounts that can fund it. An exit goes wherever the position is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+
+from copytrade.copying.plan import decide
+from copytrade.copying.rules import CopyRules, FollowerBook
+from copytrade.domain.account import venue_of
+from copytrade.domain.copy import Decision, Skipped
+from copytrade.domain.order import Effect, Side
+from copytrade.domain.reasons import Reason
+from copytrade.domain.signal import Signal
+
+# What keeps an account, not an order, from trading now: the causes that `failover` is for.
+UNREACHABLE = frozenset(
+    {Reason.ACCOUNT_PARKED, Reason.NOT_CONNECTED, Reason.NO_CREDENTIALS, Reason.VENUE_UNREACHABLE, Reason.BAD_KEY}
+)
+
+
+def answer_user(
+    signal: Signal, books: Sequence[FollowerBook], rules: CopyRules, now: datetime
+) -> tuple[Decision, ...]:
+    """One user's answer: an entry gives one decision, an exit one for each account that holds something."""
+    if len(books) == 1:
+        return (decide(signal, books[0], rules, now),)
+    if signal.effect is Effect.EXIT:
+        holders = [book for book in books if book.position.value > 0 or book.unsettled]
+        return tuple(decide(signal, book, rules, now) for book in holders or books[:1])
+    return (first_that_can(signal, in_order(signal, books), rules, now),)
+
+
+def first_that_can(signal: Signal, books: Sequence[FollowerBook], rules: CopyRules, now: datetime) -> Decision:
+    """The decision of the first account that takes the entry; if none does, why the first one did not."""
+    first_no: Skipped | None = None
+    for book in books:
+        decision = decide(signal, book, rules, now)
+        if not isinstance(decision, Skipped):
+            return decision
+        first_no = first_no or decision
+        if decision.reason in UNREACHABLE and not book.terms.failover:
+            return first_no
+    assert first_no is not None, "a user has at least one account"
+    return first_no
+
+
+def in_order(signal: Signal, books: Sequence[FollowerBook]) -> list[FollowerBook]:
+    """A user's accounts, the one to try first in front. Without a price an account comes after those with one."""
+    master_venue = venue_of(signal.account)
+
+    def rank(book: FollowerBook) -> tuple[bool, int, bool, Decimal]:
+        venue, prefer = venue_of(book.terms.account), book.terms.prefer
+        preferred = prefer.index(venue) if venue in prefer else len(prefer)
+        price = Decimal(0) if book.price is None else book.price.value
+        return venue != master_venue, preferred, book.price is None, price if signal.side is Side.BUY else -price
+
+    return sorted(books, key=rank)

@@ -1,0 +1,41 @@
+"""Which market at one venue stands for a market at another.
+
+`USD`, `USDC` and `USDT` are different currencies. Where the operator lets one stand for another (`copy.stand_ins`), a
+master's BTC/USD may be copied to a follower's BTC/USDT; a stock is never copied to a market of another class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from copytrade.domain.instrument import AssetClass, Instrument
+from copytrade.engine.ports import Venue
+
+StandIns = Mapping[str, tuple[str, ...]]
+"""For each quote currency those that may stand for it, the best liked first."""
+
+
+class Markets:
+    """Finds the market that answers a signal, at any venue."""
+
+    def __init__(self, venues: Mapping[str, Venue], stand_ins: StandIns) -> None:
+        self._venues = venues
+        self.stand_ins = stand_ins
+
+    def instrument(self, venue: str, symbol: str) -> Instrument | None:
+        """The market itself, by any spelling of that venue."""
+        found = self._venues.get(venue)
+        return found.instrument(symbol) if found else None
+
+    def listing(self, venue: str, symbol: str, asset_class: AssetClass) -> Instrument | None:
+        """The market at `venue` that stands for `symbol`: the same quote currency first, then its stand-ins."""
+        for name in self.names(symbol):
+            found = self.instrument(venue, name)
+            if found is not None and found.asset_class is asset_class:
+                return found
+        return None
+
+    def names(self, symbol: str) -> tuple[str, ...]:
+        """`BTC/USD`, and what may stand for it: `BTC/USDC`, `BTC/USDT`."""
+        base, _, quote = symbol.rpartition("/")
+        return (symbol, *(f"{base}/{other}" for other in self.stand_ins.get(quote, ())))
