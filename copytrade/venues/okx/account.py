@@ -1,0 +1,251 @@
+"""One API key at OKX: orders, look-ups, balances."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from copytrade.domain.account import AccountId
+from copytrade.domain.errors import VenueError, VenueUnavailable
+from copytrade.domain.instrument import MarketStatus
+from copytrade.domain.order import Effect
+from copytrade.domain.reasons import Reason
+from copytrade.domain.venue import (
+    Accepted,
+    Balances,
+    Execution,
+    KeyReport,
+    NotSent,
+    OrderTicket,
+    PlaceOutcome,
+    RefusedByVenue,
+    Unknown,
+)
+from copytrade.venues.budget import DecayCounter
+from copytrade.venues.okx import balances as money
+from copytrade.venues.okx.envelope import OK, Envelope, read_envelope
+from copytrade.venues.okx.errors import CANCEL_IS_OVER, Refusal, classify
+from copytrade.venues.okx.keys import read_config
+from copytrade.venues.okx.lookup import Lookup
+from copytrade.venues.okx.options import ACCOUNT_ORDERS_PER_2_S, EXIT_RESERVE, ORDERS_PER_2_S
+from copytrade.venues.okx.orders import is_order_id, joined_id, order_fields, read_execution, rows, split_id
+from copytrade.venues.okx.reads import SignedReads, counter_for
+from copytrade.venues.okx.signer import OkxSigner
+from copytrade.venues.pool import Gate
+from copytrade.venues.wire import Reply, WireFailure
+
+if TYPE_CHECKING:
+    from copytrade.venues.okx.public import OkxVenue
+
+logger = logging.getLogger(__name__)
+
+# Codes of an answer whose word on the order stands in its row: taken, all failed, some failed.
+_IN_ROW = (OK, "1", "2")
+# More markets that an account may not trade are counted, not shown.
+_SHOWN_MAX = 5
+
+
+class OkxAccount:
+    """Speaks for one API key; fits the engine's `AccountClient`. Made by `OkxVenue.connect_account`.
+
+    The venue order ids it gives and takes are `BTC-USDT:312269865356374016`.
+    """
+
+    def __init__(self, venue: OkxVenue, account: AccountId, signer: OkxSigner) -> None:
+        self._venue = venue
+        self._account = account
+        self._signer = signer
+        self._orders: dict[str, DecayCounter] = {}
+        self._all_orders = counter_for(ACCOUNT_ORDERS_PER_2_S, venue.monotonic, reserve_share=EXIT_RESERVE)
+        self._not_before = 0.0  # monotonic seconds: the venue's own word on when to come again
+        self._reads = SignedReads(
+            account, venue.wire, signer, venue.retries, venue.monotonic, venue.now, venue.check_clock, venue.doubt_clock
+        )
+
+    def __repr__(self) -> str:
+        return f"OkxAccount({self._account!r})"
+
+    @property
+    def account(self) -> AccountId:
+        return self._account
+
+    @property
+    def absence_wait_s(self) -> float:
+        """How long after the last possible send a look-up that finds nothing proves absence.
+
+        OKX drops an order that reaches it after its `expTime`; on top come what our clock may be off and what an
+        order may take to show up. Client ids do not help: OKX takes one again as soon as its order has ended.
+        """
+        return (self._venue.order_deadline + self._venue.absence_margin).total_seconds()
+
+    def wait_s(self, ticket: OrderTicket) -> float:
+        """How long the account's rate budget makes this order wait, in seconds; exits have a reserve of their own."""
+        urgent = ticket.effect is Effect.EXIT
+        return max(
+            0.0,
+            self._not_before - self._venue.monotonic(),
+            self._counter(ticket).wait_s(1, urgent=urgent),
+            self._all_orders.wait_s(1, urgent=urgent),
+        )
+
+    # -- orders ------------------------------------------------------------------------------------------------
+
+    async def place(self, ticket: OrderTicket, gate: Gate) -> PlaceOutcome:
+        """Send the order once. Raises `SendStopped` from the gate, with nothing sent."""
+        venue = self._venue
+        await venue.check_clock()
+        async with venue.wire.slot():
+            gate()
+            signed_at = venue.clock()
+            deadline = signed_at + venue.order_deadline
+            request = self._signer.sign(
+                "place_order", order_fields(ticket), signed_at + venue.offset, expires=deadline + venue.offset
+            )
+            try:
+                reply = await venue.wire.post(request.target, request.body, request.headers, gate=gate)
+            except WireFailure as failure:
+                if failure.sent_at is None:
+                    return NotSent(failure.detail, failure.at)
+                self._charge(ticket)
+                return Unknown(failure.detail, failure.sent_at, failure.at, deadline + venue.absence_margin)
+        self._charge(ticket)
+        verdict = self._verdict(ticket, reply)
+        if isinstance(verdict, str):
+            return Unknown(verdict, reply.sent_at, reply.at, deadline + venue.absence_margin)
+        return verdict
+
+    def _verdict(self, ticket: OrderTicket, reply: Reply) -> Accepted | RefusedByVenue | str:
+        """The venue's word on the order, or why there is none.
+
+        OKX's own code is not enough: the row of the order has one too, and a success may carry a failed row. A row
+        about another client id is an answer to something else; a failed one with an order id contradicts itself.
+        """
+        envelope = read_envelope(reply)
+        if isinstance(envelope, str):
+            return envelope
+        if envelope.code not in _IN_ROW:
+            if any(not isinstance(row, dict) or row.get("ordId") for row in envelope.data):
+                return f"an order id together with an error: {envelope.code} {envelope.message}"[:200]
+            return self._judged(ticket, reply, envelope.code, envelope.message, row=False)
+        if len(envelope.data) != 1 or not isinstance(envelope.data[0], dict):
+            return f"an answer with {len(envelope.data)} orders in it, expected one"
+        row = envelope.data[0]
+        order_id, client_id, code = row.get("ordId"), row.get("clOrdId"), row.get("sCode")
+        if client_id != ticket.order_id and (client_id or order_id):
+            return f"an answer about another order ({client_id!r:.40})"
+        if code == OK and envelope.code == OK and is_order_id(order_id):
+            return Accepted(joined_id(ticket.instrument.venue_symbol, str(order_id)), reply.sent_at, reply.at)
+        if not isinstance(code, str) or code == OK or order_id:
+            return f"an answer at odds with itself: code {envelope.code}, sCode {code!r:.20}, ordId {order_id!r:.40}"
+        return self._judged(ticket, reply, code, str(row.get("sMsg", "")), row=True)
+
+    def _judged(
+        self, ticket: OrderTicket, reply: Reply, code: str, message: str, *, row: bool
+    ) -> RefusedByVenue | str:
+        verdict = classify(code, message, row=row)
+        if not isinstance(verdict, Refusal):
+            return f"an error that does not tell whether the order was taken: {verdict.detail}"
+        retry_after_s = verdict.retry_after_s
+        if verdict.reason is Reason.RATE_LIMITED:
+            counter = self._counter(ticket)
+            counter.saturate()
+            retry_after_s = max(retry_after_s or 0.0, counter.wait_s(1, urgent=True))
+            self._not_before = self._venue.monotonic() + retry_after_s
+        if verdict.doubts_clock:
+            self._venue.doubt_clock()
+        return RefusedByVenue(
+            verdict.reason, verdict.detail, reply.at, reply.sent_at, retry_after_s, verdict.parks_account
+        )
+
+    async def cancel(self, venue_order_id: str) -> None:
+        """Cancel a resting order; one that is over already is no error. Raises `VenueError`."""
+        inst_id, order_id = split_id(venue_order_id)
+        # Cancelling twice is cancelling once, so this may be repeated.
+        envelope = await self._reads.ask("cancel_order", {"instId": inst_id, "ordId": order_id})
+        code, message = envelope.code, envelope.message
+        if code in _IN_ROW:
+            code, message = _row_code(envelope)
+        if code != OK and code not in CANCEL_IS_OVER:
+            raise self._reads.refused("cancel_order", code, message)
+
+    # -- what became of it -------------------------------------------------------------------------------------
+
+    async def find(self, ticket: OrderTicket, since: datetime, known: Collection[str]) -> Execution | None:
+        """One full pass for `ticket.order_id` from `since` (our clock) on; see `Lookup`. Raises `VenueError`.
+
+        `known` is not needed: OKX shows the client id with every order and trade.
+        """
+        venue = self._venue
+        lookup = Lookup(
+            self._reads.ask, self._reads.refused, ticket, since + venue.offset, venue.now(),
+            pages_max=venue.options.pages_max, clock=venue.clock,
+        )  # fmt: skip
+        return await lookup.run()
+
+    async def execution(self, venue_order_id: str) -> Execution:
+        """How far the order has come. Raises `VenueError`."""
+        inst_id, order_id = split_id(venue_order_id)
+        instrument = await self._venue.listed(inst_id)
+        orders = rows(await self._reads.call("get_order", {"instId": inst_id, "ordId": order_id}), "orders")
+        if len(orders) != 1 or orders[0].get("ordId") != order_id:
+            raise VenueUnavailable(f"{self._account}: OKX does not show order {venue_order_id}; ask again later")
+        return read_execution(orders[0], instrument, self._venue.clock())
+
+    # -- money and key -----------------------------------------------------------------------------------------
+
+    async def balances(self) -> Balances:
+        """Equity, free cash and holdings of the trading account, in `options.currency`. Raises `VenueError`."""
+        venue, currency = self._venue, self._venue.options.currency
+        holdings = money.read_holdings(await self._reads.call("get_account_balance"))
+        await venue.instruments_loaded()
+        listed = [venue.instrument(f"{asset}/{currency}") for asset in holdings if asset != currency]
+        priced = [each for each in listed if each is not None and each.status is MarketStatus.ONLINE]
+        quotes = await venue.quotes(priced)
+        return money.as_balances(self._account, currency, holdings, quotes, venue.clock())
+
+    async def check_key(self) -> KeyReport:
+        """What the key may do, and which of the venue's markets this account may not trade. Raises `VenueError`."""
+        report = read_config(self._account, await self._reads.call("get_account_config"))
+        warnings = [*report.warnings, *await self._closed_to_us()]
+        return KeyReport(report.account, report.permissions, report.problems, tuple(warnings))
+
+    async def close(self) -> None:
+        """Nothing to close: connections belong to the venue."""
+
+    # -- inside ------------------------------------------------------------------------------------------------
+
+    async def _closed_to_us(self) -> list[str]:
+        """A warning if OKX's list of markets for this account lacks some of the public list: regions differ."""
+        await self._venue.instruments_loaded()
+        try:
+            mine = rows(await self._reads.call("get_instruments", {"instType": "SPOT"}), "markets")
+        except VenueError as error:
+            return [f"which markets this account may trade could not be read: {error}"]
+        open_to_us = {row.get("instId") for row in mine}
+        closed = [each.symbol for each in self._venue.online() if each.venue_symbol not in open_to_us]
+        if not closed:
+            return []
+        return [f"OKX does not let this account trade {len(closed)} markets: {', '.join(closed[:_SHOWN_MAX])}..."]
+
+    def _charge(self, ticket: OrderTicket) -> None:
+        self._counter(ticket).charge(1)
+        self._all_orders.charge(1)
+
+    def _counter(self, ticket: OrderTicket) -> DecayCounter:
+        inst_id = ticket.instrument.venue_symbol
+        counter = self._orders.get(inst_id)
+        if counter is None:
+            counter = self._orders[inst_id] = counter_for(
+                ORDERS_PER_2_S, self._venue.monotonic, reserve_share=EXIT_RESERVE
+            )
+        return counter
+
+
+def _row_code(envelope: Envelope) -> tuple[str, str]:
+    """Code and words of the one row of an answer about an order. Raises `VenueUnavailable`."""
+    found = rows(envelope.data, "orders")
+    if len(found) != 1 or not isinstance(found[0].get("sCode"), str):
+        raise VenueUnavailable("OKX's answer about an order has no code for it")
+    return found[0]["sCode"], str(found[0].get("sMsg", ""))

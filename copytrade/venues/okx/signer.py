@@ -1,0 +1,146 @@
+"""Signed requests: python-okx builds the call and signs it; here it is kept from sending.
+
+python-okx 0.4.4 has habits that this file ends: it trades on the demo venue unless told otherwise, stamps requests with
+this machine's clock, sends every parameter that was left out as empty text, signs a query as it is and lets the HTTP
+client change it afterwards, knows no order deadline, prints key and passphrase when debugging, follows proxies of the
+environment, and gives back whatever came, `401` and `503` alike, as if it were a result.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from functools import cache
+from typing import Any, NamedTuple, NoReturn
+
+from copytrade.domain.errors import CredentialsRejected
+
+# What this service signs: nothing in it moves money. `/asset/` (the wallet) is not among them.
+ALLOWED = frozenset(
+    {
+        ("POST", "/api/v5/trade/order"),
+        ("POST", "/api/v5/trade/cancel-order"),
+        ("GET", "/api/v5/trade/order"),
+        ("GET", "/api/v5/trade/orders-pending"),
+        ("GET", "/api/v5/trade/orders-history"),
+        ("GET", "/api/v5/trade/orders-history-archive"),
+        ("GET", "/api/v5/trade/fills"),
+        ("GET", "/api/v5/trade/fills-history"),
+        ("GET", "/api/v5/account/balance"),
+        ("GET", "/api/v5/account/config"),
+        ("GET", "/api/v5/account/instruments"),
+    }
+)
+# What goes into a query unchanged by any HTTP client. OKX's own ids and names need no more.
+_plain_in_query = re.compile(r"[A-Za-z0-9._-]*").fullmatch
+
+
+class SignedRequest(NamedTuple):
+    """Ready to send. The signature covers `target` and `body` byte by byte; `headers` hold the key: never log them."""
+
+    target: str
+    body: bytes
+    headers: dict[str, str]
+
+    def __repr__(self) -> str:
+        return f"SignedRequest({self.target!r}, {len(self.body)} bytes)"
+
+
+class _Prepared:
+    """What the SDK takes for an answer; it asks for its JSON and gets the request."""
+
+    __slots__ = ("_request",)
+
+    def __init__(self, target: str, body: str, headers: Mapping[str, str]) -> None:
+        self._request = SignedRequest(target, body.encode(), dict(headers))
+
+    def json(self) -> SignedRequest:
+        return self._request
+
+
+@cache
+def _sdk_class() -> Any:
+    """The SDK's client without its way to the network; imported only when an account of OKX is made."""
+    from okx.Account import AccountAPI  # type: ignore[import-untyped]
+    from okx.Trade import TradeAPI  # type: ignore[import-untyped]
+
+    class UnsentClient(TradeAPI, AccountAPI):  # type: ignore[misc]  # the SDK has no types
+        """Builds and signs.
+
+        The HTTP client it inherits from is never set up: each would load a set of certificates, and there may be
+        ten thousand accounts.
+        """
+
+        def __init__(self, key: str, secret: str, passphrase: str, flag: str) -> None:
+            self.API_KEY = key
+            self.API_SECRET_KEY = secret
+            self.PASSPHRASE = passphrase
+            self.flag = flag
+            self.debug = False
+            self.use_server_time = True  # makes the SDK ask `_get_timestamp` for the time
+            self.stamp = ""
+
+        def __repr__(self) -> str:
+            return "UnsentClient(***)"
+
+        def _get_timestamp(self) -> str:
+            return self.stamp
+
+        def _request(self, method: str, request_path: str, params: Mapping[str, Any]) -> Any:
+            if (method, request_path) not in ALLOWED:
+                raise ValueError(f"{method} {request_path} is not a call this service makes")
+            return super()._request(method, request_path, _given(method, params))
+
+        def get(self, request_path: str, headers: Mapping[str, str]) -> _Prepared:
+            return _Prepared(request_path, "", headers)
+
+        def post(self, request_path: str, data: str, headers: Mapping[str, str]) -> _Prepared:
+            return _Prepared(request_path, data, headers)
+
+    return UnsentClient
+
+
+class OkxSigner:
+    """Signs for one API key. Raises `CredentialsRejected` for a key that cannot be one, without showing it."""
+
+    def __init__(self, key: str, secret: str, passphrase: str, *, demo: bool = False) -> None:
+        for what, word in (("API key", key), ("API secret", secret), ("API passphrase", passphrase)):
+            if not word or not word.isascii() or not word.isprintable() or word != word.strip():
+                raise CredentialsRejected(
+                    f"the OKX {what} is empty or has line breaks or other odd characters in it: copy it once more"
+                )
+        self._sdk = _sdk_class()(key, secret, passphrase, "1" if demo else "0")
+
+    def __repr__(self) -> str:
+        return "OkxSigner(***)"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a signer holds a secret and is not written anywhere")
+
+    def sign(
+        self, call: str, fields: Mapping[str, Any], at: datetime, *, expires: datetime | None = None
+    ) -> SignedRequest:
+        """Sign one call of the SDK (`place_order`, `get_order`...). `at` and `expires` are on OKX's clock, UTC.
+
+        Raises `ValueError` for a call that this service never makes and for a value that could change on its way.
+        """
+        self._sdk.stamp = at.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+        method = getattr(self._sdk, call)
+        request = method(**fields)
+        if not isinstance(request, SignedRequest):
+            raise ValueError(f"{call} is not a call this service makes")
+        if expires is not None:  # no part of the signature, and unknown to the SDK
+            request.headers["expTime"] = str(int(expires.timestamp() * 1000))
+        return request
+
+
+def _given(method: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters that were given: the SDK fills in empty text and null for all others. Raises `ValueError`."""
+    given = {name: value for name, value in params.items() if value is not None and value != ""}
+    for name, value in given.items():
+        if not isinstance(value, str | bool):
+            raise ValueError(f"{name} is a {type(value).__name__}: OKX takes text, and a float would lose digits")
+        if method == "GET" and not (isinstance(value, str) and _plain_in_query(value)):
+            raise ValueError(f"{name} is {value!r}: an HTTP client would change it after it was signed")
+    return given
