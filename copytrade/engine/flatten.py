@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from decimal import Decimal
 
-from copytrade.domain.errors import CopyTradeError, VenueError
+from copytrade.domain.account import AccountId
+from copytrade.domain.errors import BadRequest, CopyTradeError, VenueError
 from copytrade.domain.events import SignalEmitted
 from copytrade.domain.ids import signal_id
 from copytrade.domain.money import NO_QUANTITY, Quantity
 from copytrade.domain.order import Effect, OrderKind, OrderState, Side
 from copytrade.domain.signal import Signal, SignalKind
+from copytrade.domain.state import OrderRecord
 from copytrade.engine.desk import MasterDesk, TradeRequest
 from copytrade.engine.fanout import FanOut
 from copytrade.engine.services import Services
 from copytrade.engine.tracker import Tracker
 
-_COPIES_WAIT_S = 60.0  # for the followers' exits to be placed; what takes longer goes on under the halted switch
+_CANCEL_WAIT_S = 5.0  # a venue that takes longer is closed against, not waited for
+_COPIES_WAIT_S = 60.0  # for the followers' exits to be placed; what takes longer is held by the halted switch
 
 
 class Flattener:
@@ -29,42 +33,57 @@ class Flattener:
 
     async def flatten(self, occasion: str) -> None:
         """Do it once for this `occasion` (the same occasion twice is one flattening)."""
-        await self._cancel_resting()
+        state = self._services.ledger.state
+        resting = [r for r in state.orders.values() if r.state is OrderState.ACCEPTED]
+        await asyncio.gather(*(self._cancel(record) for record in resting))
+        # An order on its way may be filled at the venue before anybody here knows: its instrument is closed as well.
+        symbols = {symbol for _, symbol in self._may_hold()}
+        await asyncio.gather(*(self._close(symbol, occasion) for symbol in sorted(symbols)))
+
+    async def _cancel(self, record: OrderRecord) -> None:
+        member = self._services.roster.get(record.account)
+        if member is None or member.client is None:
+            return
+        assert record.venue_order_id is not None
+        try:
+            await asyncio.wait_for(member.client.cancel(record.venue_order_id), _CANCEL_WAIT_S)
+        except (VenueError, TimeoutError) as error:
+            why = str(error) or "the venue does not answer"
+            self._services.alert(f"order {record.order_id} of {record.account} could not be cancelled: {why}")
+
+    async def _close(self, symbol: str, occasion: str) -> None:
         master = self._services.roster.master.terms.account
-        symbols = sorted({symbol for _, symbol in self._services.ledger.state.positions})
-        for symbol in symbols:
-            if self._services.ledger.state.position(master, symbol):
-                await self._close_master(symbol, occasion)
+        if (master, symbol) in self._may_hold():
+            await self._close_master(symbol, occasion)
+        if any(s == symbol and account != master for account, s in self._may_hold()):
             await self._close_followers(symbol, occasion)
 
-    async def _cancel_resting(self) -> None:
-        for record in list(self._services.ledger.state.orders.values()):
-            member = self._services.roster.get(record.account)
-            if record.state is not OrderState.ACCEPTED or member is None or member.client is None:
-                continue
-            assert record.venue_order_id is not None
-            try:
-                await member.client.cancel(record.venue_order_id)
-            except VenueError as error:
-                self._services.alert(f"order {record.order_id} of {record.account} could not be cancelled: {error}")
+    def _may_hold(self) -> set[tuple[AccountId, str]]:
+        """Accounts and instruments with a position, or with an order on its way that may have become one.
+
+        A held exit is not on its way: whoever has one still has the position.
+        """
+        state = self._services.ledger.state
+        open_orders = {(r.account, r.symbol) for r in state.orders.values() if r.state is not OrderState.HELD}
+        return set(state.positions) | open_orders
 
     async def _close_master(self, symbol: str, occasion: str) -> None:
         request = TradeRequest(f"flatten {occasion} {symbol}", symbol, Side.SELL, whole=True, source="flatten")
         try:
-            record = await self._desk.place(request)
+            await self._desk.place(request)
+        except BadRequest as error:
+            if self._services.ledger.state.position(self._services.roster.master.terms.account, symbol):
+                self._services.alert(f"the master's {symbol} could not be closed: {error}")
         except CopyTradeError as error:
             self._services.alert(f"the master's {symbol} could not be closed: {error}")
-            return
-        await self._tracker.wait(signal_id(record.order_id, SignalKind.PLACED), _COPIES_WAIT_S)
 
     async def _close_followers(self, symbol: str, occasion: str) -> None:
-        """Whoever still holds a copied position after the master's own exit, or without one."""
+        """Everyone who holds the instrument, with or without a position of the master's.
+
+        A follower that is on its way out already gets a second exit, which waits for the first and finds nothing left.
+        """
         services = self._services
         master = services.roster.master.terms.account
-        holders = {a for (a, s), q in services.ledger.state.positions.items() if s == symbol and a != master and q}
-        busy = {r.account for r in services.ledger.state.orders.values() if r.symbol == symbol}
-        if not holders - busy:
-            return
         instrument = services.instrument(master.partition(":")[0], symbol)
         if instrument is None:
             services.alert(f"{symbol} is no longer listed; its copied positions could not be closed")
