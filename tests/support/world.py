@@ -34,6 +34,7 @@ from copytrade.domain.order import OrderState, Side
 from copytrade.domain.signal import Signal, SignalKind
 from copytrade.domain.state import OrderRecord
 from copytrade.engine.desk import TradeRequest
+from copytrade.engine.killswitch import KillSwitch
 from copytrade.engine.service import Wiring
 from copytrade.engine.services import Limits
 from copytrade.settings.redaction import Redactor
@@ -103,6 +104,7 @@ class World:
         self.venue.set_price("BTC/USD", Decimal(50_000))
         self.alerts: list[str] = []
         self.plans: list[tuple[Signal, tuple[Decision, ...]]] = []
+        self.on_plan: Callable[[], object] = lambda: None  # called when a plan is durable and no copy has left yet
         self.users: dict[str, Json] = {}
         self.limits: dict[str, Any] = {**QUICK, **(limits or {})}
         self.redactor = Redactor()
@@ -175,7 +177,7 @@ class World:
         def adjusted(wiring: Wiring) -> Wiring:
             return adjust(replace(wiring, limits=self._limits(wiring.limits)))
 
-        hooks = Hooks(self.alerts.append, lambda s, c: self.plans.append((s, c)), adjusted, self.clock.utc)
+        hooks = Hooks(self.alerts.append, self._planned, adjusted, self.clock.utc)
         async with System(self.paths, self.environ, hooks, self.redactor) as system:
             yield Desk(self, system)
 
@@ -189,6 +191,10 @@ class World:
     ) -> None:
         self._server.stop()
         self.venue.close()
+
+    def _planned(self, signal: Signal, copies: tuple[Decision, ...]) -> None:
+        self.plans.append((signal, copies))
+        self.on_plan()
 
     def _limits(self, limits: Limits) -> Limits:
         return replace(limits, **self.limits)
@@ -259,6 +265,11 @@ class Desk:
         return [alert for alert in self.world.alerts if all(word in alert for word in words)]
 
     # -- the operator ------------------------------------------------------------------------------------------------
+
+    @property
+    def kill(self) -> KillSwitch:
+        """A kill switch of the operator's own, on the same file."""
+        return KillSwitch(self.world.paths.state, self.world.environ)
 
     def reload(self) -> None:
         """What the worker does when the files have changed."""
