@@ -179,6 +179,10 @@ def doubts(world: World) -> tuple[int, int]:
         with LedgerReader(world.ledger) as reader:
             approved = [r["order_id"] for r in reader.open_orders() if r["state"] in ("approved", "unknown")]
     except LedgerError as error:
+        if getattr(error.__cause__, "sqlite_errorname", "") == "SQLITE_READONLY_ROLLBACK":
+            # Killed while a clean stop or a start changed the journal's mode: only a writer may undo that, and the
+            # next run does. Whoever merely reads has to wait for it.
+            return 0, 0
         raise AssertionError(f"{world.name}: the ledger that a kill left behind cannot be read: {error}") from error
     if not approved:
         return 0, 0

@@ -25,14 +25,14 @@ from crash_boundaries import Killer, KillPlan, note_kill, with_boundaries
 
 from copytrade.domain.errors import Refused, VenueError
 from copytrade.domain.money import Amount, Quantity
-from copytrade.domain.order import Side
+from copytrade.domain.order import OrderState, Side
 from copytrade.engine.desk import TradeRequest
 from copytrade.ledger.replay import verify
 from copytrade.settings.redaction import Redactor
 from copytrade.wiring.paths import Paths
 from copytrade.wiring.system import Hooks, System
 
-DRAIN_MAX_S = 90.0  # the slowest way to an end here: several look-ups of 3 s each, on a machine that is busy
+DRAIN_MAX_S = 60.0  # the slowest way to an end here: several look-ups of 3 s each, on a machine that is busy
 PLACE_TRIES_MAX = 20
 STUCK = 3  # exit status: started and traded, but something did not come to its end in time
 
@@ -88,11 +88,11 @@ async def place(system: System, step: dict[str, Any]) -> None:
 
 
 async def drained(system: System) -> bool:
-    """Wait until no order is open and no signal unanswered; False when that takes too long."""
+    """Wait until no order is open and no signal unanswered; False when that takes too long, or waits for a person."""
     state = system.ledger.state
     give_up_at = time.monotonic() + DRAIN_MAX_S
     while state.orders or state.unplanned:
-        if time.monotonic() > give_up_at:
+        if time.monotonic() > give_up_at or any(r.state is OrderState.HELD for r in state.orders.values()):
             return False
         await asyncio.sleep(0.02)
     return True

@@ -11,6 +11,7 @@ import os
 import queue
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -43,17 +44,18 @@ class VenueProcess:
     """The simulated Kraken, served by a process of its own, and its admin calls. For any thread."""
 
     def __init__(self, volatility: str = "0") -> None:
+        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115  (closed by `stop`)
         self._process = subprocess.Popen(
             [
                 sys.executable, "-m", "copytrade.simulator", "--venues", "kraken", "--port", "0", "--accounts", "1",
                 "--no-rate-limits", "--volatility", volatility,
             ],
-            stdout=subprocess.PIPE, cwd=REPO, env=_environment(),
+            stdout=subprocess.PIPE, stderr=self._complaints, cwd=REPO, env=_environment(),
         )  # fmt: skip
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise RuntimeError(f"the simulator did not start: {self._process.wait()}")
+            raise RuntimeError(f"the simulator did not start: {self._process.wait()} {self.complaints()}")
         self.url: str = json.loads(line)["venues"]["kraken"]["url"]
 
     def call(self, verb: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
@@ -70,11 +72,17 @@ class VenueProcess:
             raise RuntimeError(f"{verb} {path}: {reply.status} {text!r}")
         return json.loads(text)
 
+    def complaints(self) -> str:
+        """The end of what the simulator wrote to standard error."""
+        size = self._complaints.seek(0, os.SEEK_END)
+        return os.pread(self._complaints.fileno(), 8000, max(0, size - 8000)).decode(errors="replace")
+
     def stop(self) -> None:
         self._process.terminate()
         self._process.wait(30.0)
         assert self._process.stdout is not None
         self._process.stdout.close()
+        self._complaints.close()
 
     def __enter__(self) -> Self:
         return self
@@ -143,7 +151,7 @@ class World:
     folder: Path
     venue: VenueProcess
     steps: Sequence[Mapping[str, Any]]
-    environ: dict[str, str] = field(default_factory=dict)
+    environ: dict[str, str] = field(default_factory=dict, repr=False)
 
     @classmethod
     def make(
@@ -183,9 +191,10 @@ class World:
         steps = [dict(step) for step in self.steps]
         return workers.run({"world": str(self.folder), "environ": self.environ, "steps": steps, **how})
 
-    def fault(self, user: str, **fault: Any) -> None:
-        """Let the venue misbehave towards one of the accounts (docs/simulator.md lists the kinds)."""
-        self.venue.call("POST", "faults", {"account": self.at_venue(user), **fault})
+    def fault(self, user: str, **fault: Any) -> int:
+        """Let the venue misbehave towards one of the accounts (docs/simulator.md lists the kinds); the fault's id."""
+        answer = self.venue.call("POST", "faults", {"account": self.at_venue(user), **fault})
+        return int(answer["fault_id"])
 
     def orders(self) -> list[dict[str, Any]]:
         """Every order that the venue ever accepted from this world, by arrival."""
