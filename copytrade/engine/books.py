@@ -70,8 +70,9 @@ class Books:
         return {(r.account, r.symbol) for r in self._state.orders.values() if r.state is not OrderState.HELD}
 
     def book(
-        self, member: Member, symbol: str, instrument: Instrument | None, unsettled: bool
-    ) -> FollowerBook:
+        self, member: Member, symbol: str, instrument: Instrument | None, unsettled: bool,
+        price: Price | None = None,
+    ) -> FollowerBook:  # fmt: skip
         """The account as it stands for a plan on one instrument."""
         terms = member.terms
         account = terms.account
@@ -94,6 +95,8 @@ class Books:
             exposure=self._exposure(account) if terms.max_exposure is not None else NO_AMOUNT,
             unsettled=unsettled,
             unreachable=unreachable,
+            price=price,
+            symbol=symbol,
         )
 
     def _exposure(self, account: AccountId) -> Amount:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
-from copytrade.copying.plan import plan
+from copytrade.copying.routing import UNREACHABLE, answer_user, first_that_can, in_order
 from copytrade.copying.rules import FollowerBook
-from copytrade.domain.account import venue_of
-from copytrade.domain.copy import Approved, Decision, Skipped
+from copytrade.domain.account import AccountId, user_of, venue_of
+from copytrade.domain.copy import Approved, Decision, Deferred, Skipped
 from copytrade.domain.events import CopiesPlanned
-from copytrade.domain.instrument import Instrument
+from copytrade.domain.ids import copy_id
+from copytrade.domain.instrument import AssetClass, Instrument
+from copytrade.domain.money import Price
 from copytrade.domain.order import Effect, Role
+from copytrade.domain.reasons import Reason
 from copytrade.domain.signal import Signal
+from copytrade.domain.state import State
 from copytrade.engine.lanes import Lanes
 from copytrade.engine.sending import Work
 from copytrade.engine.services import Services
@@ -46,7 +50,8 @@ class FanOut:
         services = self._services
         services.books.price_seen(signal.symbol, signal.price)
         now = services.clock()
-        copies = plan(signal, self._books(signal), services.rules, now)
+        rules = services.rules
+        copies = tuple(copy for books in self._users(signal) for copy in answer_user(signal, books, rules, now))
         # The ledger commits in order, so this commit carries the signal with it if that is still on its way.
         durable = services.ledger.append([CopiesPlanned(signal.signal_id, copies, now)], hurry=True)
         to_send = [copy for copy in copies if not isinstance(copy, Skipped)]
@@ -63,17 +68,76 @@ class FanOut:
         self._planned(signal, copies)
         return copies
 
-    def _books(self, signal: Signal) -> list[FollowerBook]:
+    def elsewhere(self, work: Work, reason: Reason) -> Deferred | None:
+        """The copy at the user's next account, for an entry that provably cannot be placed at this one; None when
+        the user has no other account that can take it, or does not want that (`failover`)."""
+        services, signal = self._services, work.signal
+        member = services.roster.get(work.account)
+        if signal is None or work.effect is Effect.EXIT or member is None or not member.terms.failover:
+            return None
+        if reason not in UNREACHABLE:
+            return None
+        tried = {copy.account for copy in services.ledger.copies_of(signal.signal_id)}
+        user = user_of(work.account)
+        left = [
+            book
+            for books in self._users(signal)
+            for book in books
+            if user_of(book.terms.account) == user and book.terms.account not in tried
+        ]
+        if not left:
+            return None
+        found = first_that_can(signal, in_order(signal, left), services.rules, services.clock())
+        if isinstance(found, Skipped):
+            return None
+        # Deferred: its lane sizes it, and makes that durable before it can leave.
+        return Deferred(
+            copy_id(signal.signal_id, found.account), signal.signal_id, found.account, found.symbol, found.side,
+            found.effect, Reason.FAILOVER, f"{work.account}: {reason.text}",
+        )  # fmt: skip
+
+    def _users(self, signal: Signal) -> Iterable[list[FollowerBook]]:
+        """Each user's accounts as they stand, in the order of the user files."""
         services = self._services
         unsettled = services.books.unsettled()
-        instruments: dict[str, Instrument | None] = {}
-        books = []
+        markets = _Listings(services, signal)
+        users: dict[str, list[FollowerBook]] = {}
         for account, member in services.roster.followers.items():
-            venue = venue_of(account)
-            if venue not in instruments:
-                instruments[venue] = services.instrument(venue, signal.symbol)
-            if member.left and not services.ledger.state.position(account, signal.symbol):
+            symbol, instrument, price = markets.at(account, services.ledger.state)
+            if member.left and not services.ledger.state.position(account, symbol):
                 continue
-            key = (account, signal.symbol)
-            books.append(services.books.book(member, signal.symbol, instruments[venue], key in unsettled))
-        return books
+            book = services.books.book(member, symbol, instrument, (account, symbol) in unsettled, price)
+            users.setdefault(user_of(account), []).append(book)
+        return users.values()
+
+
+class _Listings:
+    """What stands for a signal's market at each venue, found once a signal."""
+
+    def __init__(self, services: Services, signal: Signal) -> None:
+        self._services = services
+        self._signal = signal
+        self._names = services.markets.names(signal.symbol)
+        own = services.instrument(venue_of(signal.account), signal.symbol)
+        self._asset_class = own.asset_class if own else AssetClass.CRYPTO
+        self._by_venue: dict[str, tuple[str, Instrument | None, Price | None]] = {}
+
+    def at(self, account: AccountId, state: State) -> tuple[str, Instrument | None, Price | None]:
+        """Our spelling of the market, the market, and its price as far as it is known."""
+        venue = venue_of(account)
+        found = self._by_venue.get(venue)
+        if found is None:
+            found = self._by_venue[venue] = self._find(venue)
+        if self._signal.effect is Effect.EXIT and len(self._names) > 1:
+            for name in self._names:  # an exit goes where the position is, whatever stands for the market by now
+                if name != found[0] and state.position(account, name):
+                    return name, self._services.instrument(venue, name), None
+        return found
+
+    def _find(self, venue: str) -> tuple[str, Instrument | None, Price | None]:
+        services, signal = self._services, self._signal
+        instrument = services.markets.listing(venue, signal.symbol, self._asset_class)
+        if instrument is None:
+            return signal.symbol, None, None
+        quote = services.prices.fresh(instrument, services.limits.price_max_age_s)
+        return instrument.symbol, instrument, quote.side_price(signal.side) if quote else None

@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from copytrade.domain.account import AccountId
 from copytrade.domain.errors import LedgerError
-from copytrade.domain.events import AccountCleared, AccountParked, OrderStopped
+from copytrade.domain.events import AccountCleared, AccountParked
 from copytrade.domain.order import Effect, OrderState
 from copytrade.domain.reasons import Reason
 from copytrade.engine.sending import LaneParked, Sender, Work
@@ -93,6 +93,8 @@ class Lane:
         """The head of the queue; but while an entry at the head waits for its rate budget, the first exit in
         another instrument goes ahead of it."""
         head = self._queue[0]
+        if len(self._queue) == 1:  # as in nearly every fan-out: the budget is looked at before the send anyway
+            return head
         if head.effect is Effect.ENTRY and not head.maybe_sent and self._sender.budget_wait_s(head) > 0:
             seen = {head.symbol}
             for work in self._queue:
@@ -122,8 +124,5 @@ class Lane:
             if record is None:
                 self._queue.remove(work)
             elif work.effect is Effect.ENTRY and not work.maybe_sent and record.state is not OrderState.UNKNOWN:
-                self._services.ledger.append(
-                    [OrderStopped(work.order_id, Reason.ACCOUNT_PARKED, parked.detail, self._services.clock())]
-                )
-                self._sender.finished(work)
+                self._sender.stop(work, Reason.ACCOUNT_PARKED, parked.detail)
                 self._queue.remove(work)

@@ -13,12 +13,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Protocol
 
 from copytrade.copying.plan import decide, price_moved
 from copytrade.domain.account import AccountId, Mode, venue_of
 from copytrade.domain.copy import Approved, Deferred, Skipped
 from copytrade.domain.errors import CredentialsRejected, NonceUnavailable, SendStopped, VenueError
 from copytrade.domain.events import (
+    CopiesPlanned,
     CopyDecided,
     Event,
     OrderAccepted,
@@ -40,6 +42,8 @@ from copytrade.engine.lookup import Lookup
 from copytrade.engine.ports import AccountClient
 from copytrade.engine.services import Services, ServiceStopping
 from copytrade.engine.tracker import Tracker
+
+_TRIES_BEFORE_FAILOVER = 3  # with their pauses about two seconds: a venue that is only restarting is waited for
 
 _MODE_REASONS = {
     Mode.CLOSE_ONLY: Reason.MODE_CLOSE_ONLY,
@@ -72,6 +76,16 @@ class Work:
     ceiling: Quantity | None = None
 
 
+class Onward(Protocol):
+    """Where an entry goes that cannot be placed at its account."""
+
+    def elsewhere(self, work: Work, reason: Reason) -> Deferred | None:
+        """The copy at the user's next account, or None."""
+        ...
+
+    def submit(self, work: Work) -> None: ...
+
+
 EmitSignal = Callable[[Signal], None]
 RefreshEquity = Callable[[AccountId, float], Awaitable[None]]
 """Read an account's balances now, waiting so many seconds at most; leaves the books as they are if it cannot."""
@@ -100,7 +114,10 @@ def signal_of(record: OrderRecord, at: datetime) -> Signal:
 class Sender:
     """Processes the work of all lanes; keeps nothing of its own between two calls."""
 
-    def __init__(self, services: Services, tracker: Tracker, emit: EmitSignal, refresh: RefreshEquity) -> None:
+    def __init__(
+        self, services: Services, tracker: Tracker, emit: EmitSignal, refresh: RefreshEquity, onward: Onward
+    ) -> None:
+        self._onward = onward
         self._services = services
         self._tracker = tracker
         self._emit = emit
@@ -140,8 +157,7 @@ class Sender:
 
     def stop(self, work: Work, reason: Reason, detail: str) -> None:
         """End an order that provably never left."""
-        self._append(OrderStopped(work.order_id, reason, detail, self._services.clock()))
-        self.finished(work)
+        self._end(work, OrderStopped(work.order_id, reason, detail, self._services.clock()))
 
     def finished(self, work: Work) -> None:
         """Tell whoever waits that this order has had its answer."""
@@ -210,11 +226,15 @@ class Sender:
             return True
         retries = 0
         while True:
-            stop = self._last_look(work, approved) or await self._price_stop(work, approved, ticket)
+            stop = await self._price_stop(work, approved, ticket)
+            wait_s = client.wait_s(ticket)
+            # The gate looks twice more before a byte leaves; here only if something else would be done or said first.
+            if stop is not None or wait_s > 0:
+                stop = self._last_look(work, approved) or stop
             if stop is not None:
                 self._stopped(work, stop)
                 return True
-            if (wait_s := client.wait_s(ticket)) > 0:
+            if wait_s > 0:
                 await services.pause(min(wait_s, 0.5))
                 if work.effect is Effect.ENTRY:
                     return False
@@ -300,6 +320,8 @@ class Sender:
         max_age_s = services.limits.price_max_age_s
         quote = services.prices.fresh(ticket.instrument, max_age_s)
         if quote is None:
+            if (stop := self._last_look(work, approved)) is not None:
+                return stop
             try:
                 quote = await services.prices.quote(ticket.instrument, max_age_s)
             except VenueError as error:
@@ -350,7 +372,10 @@ class Sender:
         """How long to wait before the same order is tried again, or None when it is not to be."""
         delays = self._services.limits.retry_delays_s
         backoff_s = delays[min(retries, len(delays) - 1)]
-        if isinstance(outcome, RefusedByVenue):
+        if isinstance(outcome, NotSent) and retries >= _TRIES_BEFORE_FAILOVER:
+            if self._onward.elsewhere(work, Reason.VENUE_UNREACHABLE) is not None:
+                return None
+        elif isinstance(outcome, RefusedByVenue):
             if outcome.parks_account or outcome.retry_after_s is None:
                 return None
             backoff_s = max(backoff_s, outcome.retry_after_s)
@@ -369,8 +394,7 @@ class Sender:
         if outcome.parks_account:
             parked = LaneParked(outcome.reason, outcome.detail, outcome.parks_for_s)
             if work.effect is Effect.ENTRY or work.role is Role.MASTER:
-                self._append(OrderRefused(work.order_id, outcome.reason, outcome.detail, outcome.at))
-                self.finished(work)
+                self._end(work, OrderRefused(work.order_id, outcome.reason, outcome.detail, outcome.at))
             raise parked
         self._cannot_place(work, outcome.reason, outcome.detail)
 
@@ -378,9 +402,24 @@ class Sender:
         """A definite no: final for entries and for the master; a copy's exit is kept for the operator."""
         if work.effect is Effect.EXIT and work.role is Role.COPY:
             self._hold(work, reason, detail)
+            self.finished(work)
         else:
-            self._append(OrderRefused(work.order_id, reason, detail, self._services.clock()))
+            self._end(work, OrderRefused(work.order_id, reason, detail, self._services.clock()))
+
+    def _end(self, work: Work, event: OrderStopped | OrderRefused) -> None:
+        """End an order that is certainly not at the venue. Where the user's next account is to take an entry over,
+        that is planned in the same transaction: a crash in between can neither lose it nor place it twice."""
+        other = self._onward.elsewhere(work, event.reason)
+        events: list[Event] = [event]
+        if other is not None:
+            events.append(CopiesPlanned(other.signal_id, (other,), event.at))
+            self._tracker.expect(other.signal_id, {*self._tracker.pending(other.signal_id), other.order_id})
+        self._append(*events)
         self.finished(work)
+        if other is not None:
+            self._onward.submit(
+                Work(other.order_id, other.account, other.symbol, other.effect, Role.COPY, work.signal, None)
+            )
 
     def _stopped(self, work: Work, stop: SendStopped) -> None:
         if stop.reason in (Reason.SHUTTING_DOWN, Reason.LEDGER_FAILED):

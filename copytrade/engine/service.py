@@ -24,12 +24,13 @@ from copytrade.engine.fills import FillFollower
 from copytrade.engine.flatten import Flattener
 from copytrade.engine.killswitch import KillState, KillSwitch
 from copytrade.engine.lanes import Lanes
+from copytrade.engine.markets import Markets, StandIns
 from copytrade.engine.ports import Clock, Ledger, Venue
 from copytrade.engine.prices import PriceBoard
 from copytrade.engine.recovery import recover, work_of
 from copytrade.engine.refresh import Refresher
 from copytrade.engine.roster import AccountFactory, Member, Roster
-from copytrade.engine.sending import Sender
+from copytrade.engine.sending import Sender, Work
 from copytrade.engine.services import Alert, Limits, Services, ServiceStopping, log
 from copytrade.engine.tracker import Tracker
 
@@ -54,6 +55,7 @@ class Wiring:
     guards: MasterGuards
     connect_min: Amount
     limits: Limits
+    stand_ins: StandIns
     alert: Alert
     planned: Callable[[Signal, tuple[Decision, ...]], None]
 
@@ -67,13 +69,14 @@ class Engine:
             Member(w.master), {account: Member(terms) for account, terms in w.followers.items()}
         )
         self.services = Services(
-            w.ledger, w.clock, w.kill, roster, Books(w.ledger.state), w.venues, w.rules, w.limits, w.alert, w.clock()
-        )
+            w.ledger, w.clock, w.kill, roster, Books(w.ledger.state), w.venues, w.rules, w.limits, w.alert, w.clock(),
+            Markets(w.venues, w.stand_ins),
+        )  # fmt: skip
         self.services.prices = PriceBoard(w.venues, w.clock)
         self.services.fills = FillFollower(self.services, self._order_ended)
         self.tracker = Tracker()
         self.refresher = Refresher(self.services)
-        sender = Sender(self.services, self.tracker, self._emit, self.refresher.now)
+        sender = Sender(self.services, self.tracker, self._emit, self.refresher.now, self)
         self.lanes = Lanes(self.services, sender)
         self.fanout = FanOut(self.services, self.lanes, self.tracker, w.planned)
         self.desk = MasterDesk(self.services, self.lanes, self.tracker, self.refresher.now, w.guards)
@@ -143,8 +146,9 @@ class Engine:
                     "its exits still follow the master until it is flat"
                 )
 
-    def apply_rules(self, rules: CopyRules, guards: MasterGuards) -> None:
+    def apply_rules(self, rules: CopyRules, guards: MasterGuards, stand_ins: StandIns) -> None:
         """Put changed settings of copying in force, for the next signal and for copies not yet sent."""
+        self.services.markets.stand_ins = stand_ins
         self.services.rules = rules
         self.desk.guards = guards
 
@@ -174,6 +178,14 @@ class Engine:
                 return False
             await self.services.pause(_QUIESCE_POLL_S)
         return True
+
+    def elsewhere(self, work: Work, reason: Reason) -> Deferred | None:
+        """The copy at the user's next account for an entry that cannot be placed at its own; for lanes."""
+        return self.fanout.elsewhere(work, reason)
+
+    def submit(self, work: Work) -> None:
+        """Hand an order to its lane; for lanes."""
+        self.lanes.submit(work)
 
     # -- inside ------------------------------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from copytrade.domain.reasons import Reason
 from copytrade.domain.state import OrderRecord
 from copytrade.engine.books import Books
 from copytrade.engine.killswitch import KillSwitch
+from copytrade.engine.markets import Markets
 from copytrade.engine.ports import Clock, Ledger, Venue
 from copytrade.engine.roster import Roster
 
@@ -65,14 +66,14 @@ class Services:
     limits: Limits
     alert: Alert
     started_at: datetime
+    markets: Markets
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     prices: PriceBoard = field(init=False)
     fills: FillFollower = field(init=False)
     sends_in_flight: int = 0
 
     def instrument(self, account_venue: str, symbol: str) -> Instrument | None:
-        venue = self.venues.get(account_venue)
-        return venue.instrument(symbol) if venue else None
+        return self.markets.instrument(account_venue, symbol)
 
     def instrument_of(self, record: OrderRecord) -> Instrument | None:
         return self.instrument(venue_of(record.account), record.symbol)

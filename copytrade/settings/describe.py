@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
@@ -65,6 +66,8 @@ _ENVIRONMENT = (
 def _words(annotation: Any) -> str:
     if get_origin(annotation) is Literal:
         return ", ".join(f"`{choice}`" for choice in get_args(annotation))
+    if get_origin(annotation) is Mapping:
+        return "lists by name"
     inner = [part for part in get_args(annotation) if part is not type(None)]
     if inner and get_origin(annotation) is not tuple:
         return _words(inner[0])

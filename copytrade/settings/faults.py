@@ -28,7 +28,7 @@ class Fault:
 
     def __str__(self) -> str:
         where = f"{self.file}:{self.line}" if self.line else self.file
-        field = f"{self.field}: " if self.field else ""
+        field = f"{_one_line(self.field)}: " if self.field else ""
         return f"{where}: {field}{self.problem}. {self.remedy}"
 
 
@@ -50,8 +50,13 @@ class SettingsError(Exception):
 def shown(value: object) -> str:
     """A value as the operator typed it, short, on one line."""
     text = f'"{value}"' if isinstance(value, str) else str(value)
-    text = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text[:200])
+    text = _one_line(text[:200])
     return text if len(text) <= _VALUE_SHOWN_MAX else text[: _VALUE_SHOWN_MAX - 3] + "..."
+
+
+def _one_line(text: str) -> str:
+    """A field's name is the file's as much as its value is: neither may break the line or colour the terminal."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:

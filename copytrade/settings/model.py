@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -82,6 +83,9 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
+CurrencyName = Annotated[str, Field(strict=True, pattern=r"^[A-Z0-9.]{2,16}$")]
+
+
 class MasterSettings(Section):
     """The account that is copied, and what trades on it."""
 
@@ -130,6 +134,11 @@ class CopySettings(Section):
     below_minimum: Literal["skip", "round_up"] = Field(
         default="skip",
         description="A size under the venue's minimum: skipped, or rounded up to it where the cap allows.",
+    )
+    stand_ins: Mapping[CurrencyName, tuple[CurrencyName, ...]] = Field(
+        default={},
+        description="Quote currencies that may stand for another at a follower's venue, best liked first, like "
+        "`{USD: [USDC, USDT]}`. Without it a master's BTC/USD is copied to BTC/USD only.",
     )
     entry_order: Literal["same", "ioc_limit"] = Field(
         default="same",

@@ -119,6 +119,16 @@ class User(BaseModel):
     instruments: InstrumentLists = Field(
         default=InstrumentLists(), description='Like `{"allow": ["BTC/USD"], "block": []}`; blocked wins.'
     )
+    prefer: tuple[Venue, ...] = Field(
+        default=(),
+        description="For a user with accounts at several venues: which venue an entry goes to when none of them is "
+        "the master's, the best liked first.",
+    )
+    failover: Annotated[bool, Field(strict=True)] = Field(
+        default=False,
+        description="An entry may go to the user's next account while this one cannot be reached. Exits go only to "
+        "where the position is.",
+    )
     paper_cash: Annotated[Amount, BeforeValidator(_decimal)] | None = Field(
         default=None,
         description="What the account starts with in paper mode; none means `paper.follower_cash`.",

@@ -70,6 +70,8 @@ def follower_terms(settings: Settings, users: Iterable[User]) -> dict[AccountId,
             max_exposure=_amount(user.max_exposure),
             allowed=frozenset(user.instruments.allow) or None,
             blocked=frozenset(user.instruments.block),
+            prefer=user.prefer,
+            failover=user.failover,
         )
     return terms
 

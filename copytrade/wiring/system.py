@@ -94,7 +94,8 @@ class System:
         self.ground.take_secrets(change.loaded)
         if self.paper is not None:
             self.paper.enrol(change.loaded.users)
-        self.engine.apply_rules(copy_rules(change.loaded.settings), master_guards(change.loaded.settings))
+        settings = change.loaded.settings
+        self.engine.apply_rules(copy_rules(settings), master_guards(settings), settings.copying.stand_ins)
         self.engine.apply_terms(follower_terms(change.loaded.settings, change.loaded.users))
 
     async def _start(self) -> None:
@@ -116,6 +117,7 @@ class System:
             guards=master_guards(self.settings),
             connect_min=Amount(self.settings.guards.connect_min),
             limits=limits(self.settings),
+            stand_ins=self.settings.copying.stand_ins,
             alert=self._hooks.alert,
             planned=self._hooks.planned,
         )
