@@ -141,9 +141,7 @@ class OkxAccount:
             return f"an answer at odds with itself: code {envelope.code}, sCode {code!r:.20}, ordId {order_id!r:.40}"
         return self._judged(ticket, reply, code, str(row.get("sMsg", "")), row=True)
 
-    def _judged(
-        self, ticket: OrderTicket, reply: Reply, code: str, message: str, *, row: bool
-    ) -> RefusedByVenue | str:
+    def _judged(self, ticket: OrderTicket, reply: Reply, code: str, message: str, *, row: bool) -> RefusedByVenue | str:
         verdict = classify(code, message, row=row)
         if not isinstance(verdict, Refusal):
             return f"an error that does not tell whether the order was taken: {verdict.detail}"

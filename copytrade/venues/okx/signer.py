@@ -52,8 +52,10 @@ class _Prepared:
 
     __slots__ = ("_request",)
 
-    def __init__(self, target: str, body: str, headers: Mapping[str, str]) -> None:
-        self._request = SignedRequest(target, body.encode(), dict(headers))
+    def __init__(self, target: str, body: str, headers: Mapping[str, str | bytes]) -> None:
+        # The SDK leaves the signature as bytes, which only its own HTTP client takes.
+        words = {name: value.decode() if isinstance(value, bytes) else value for name, value in headers.items()}
+        self._request = SignedRequest(target, body.encode(), words)
 
     def json(self) -> SignedRequest:
         return self._request
@@ -92,10 +94,10 @@ def _sdk_class() -> Any:
                 raise ValueError(f"{method} {request_path} is not a call this service makes")
             return super()._request(method, request_path, _given(method, params))
 
-        def get(self, request_path: str, headers: Mapping[str, str]) -> _Prepared:
+        def get(self, request_path: str, headers: Mapping[str, str | bytes]) -> _Prepared:
             return _Prepared(request_path, "", headers)
 
-        def post(self, request_path: str, data: str, headers: Mapping[str, str]) -> _Prepared:
+        def post(self, request_path: str, data: str, headers: Mapping[str, str | bytes]) -> _Prepared:
             return _Prepared(request_path, data, headers)
 
     return UnsentClient
