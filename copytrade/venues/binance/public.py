@@ -1,0 +1,329 @@
+"""The public side of Binance: markets, prices, its clock, and the connections and limits that its accounts share."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import math
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from copytrade.domain.account import AccountId
+from copytrade.domain.errors import VenueError, VenueRefusedRead, VenueUnavailable
+from copytrade.domain.instrument import Instrument
+from copytrade.domain.money import Price, parse_decimal
+from copytrade.domain.venue import Quote
+from copytrade.venues.binance.clock import ClockOffset
+from copytrade.venues.binance.envelope import Fault, read_answer
+from copytrade.venues.binance.errors import RATE_RETRY_S, Limit, Refusal, classify
+from copytrade.venues.binance.instruments import read_instruments, read_limits
+from copytrade.venues.binance.limits import AddressLimits
+from copytrade.venues.binance.names import SymbolNames
+from copytrade.venues.binance.options import (
+    BOOK_TICKER_WEIGHT,
+    ENTRY_RESERVE,
+    EXCHANGE_INFO_WEIGHT,
+    LIGHT_WEIGHT,
+    NAME,
+    READ_RESERVE,
+    BinanceOptions,
+)
+from copytrade.venues.binance.reads import Retries, Sleep
+from copytrade.venues.pool import Clock
+from copytrade.venues.wire import Reply, Wire, WireFailure
+
+if TYPE_CHECKING:
+    from copytrade.venues.binance.account import BinanceAccount
+
+logger = logging.getLogger(__name__)
+
+# More symbols than this make the address longer than proxies like; all of them weigh the same.
+_SYMBOLS_MAX = 100
+_LIST_CONNECTIONS = 2
+_LIST_TIMEOUT_S = 30.0
+
+
+class BinanceVenue:
+    """Fits the engine's `Venue`.
+
+    Args:
+        base_url: `https://api.binance.com`, or a simulated one.
+        options: settings of the venue.
+        clock: the time now, UTC.
+        monotonic: seconds that only rise.
+        rng, sleep: for the pauses between repeated reads.
+    """
+
+    def __init__(
+        self,
+        base_url: str = "https://api.binance.com",
+        options: BinanceOptions | None = None,
+        *,
+        clock: Clock,
+        monotonic: Callable[[], float] = time.monotonic,
+        rng: random.Random | None = None,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        self.options = options or BinanceOptions()
+        self.clock = clock
+        self.monotonic = monotonic
+        self.wire = Wire(
+            base_url,
+            clock=clock,
+            max_connections=self.options.max_connections,
+            keepalive_s=self.options.keepalive_s,
+            timeout_s=self.options.request_timeout_s,
+            body_max_bytes=self.options.body_max_bytes,
+        )
+        # The list of symbols is longer than any other answer may be.
+        self._list_wire = Wire(
+            base_url,
+            clock=clock,
+            max_connections=_LIST_CONNECTIONS,
+            keepalive_s=self.options.keepalive_s,
+            timeout_s=_LIST_TIMEOUT_S,
+            body_max_bytes=self.options.exchange_info_max_bytes,
+        )
+        self.retries = Retries(self.options, rng or random.Random(), sleep)  # noqa: S311  (spreads load, guards nothing)
+        self.address = AddressLimits(
+            self.options.weight_per_minute, self.options.requests_per_5_min, self.unix_s, monotonic
+        )
+        self.orders_per_10_s = self.options.orders_per_10_s
+        self.orders_per_day = self.options.orders_per_day
+        self.symbols = SymbolNames()
+        self._clock_offset = ClockOffset()
+        self._clock_asked_at: float | None = None
+        self._clock_doubted = False
+        self._clock_lock = asyncio.Lock()
+        self._loading = asyncio.Lock()
+        self._tickers: Mapping[str, tuple[Decimal, Decimal]] = {}
+        self._tickers_at: float | None = None
+        self._tickers_lock = asyncio.Lock()
+        self._wallet_calls: bool | None = None
+        self._sleep = sleep
+
+    @property
+    def name(self) -> str:
+        return NAME
+
+    def connect_account(self, account: AccountId, key: str, secret: str) -> BinanceAccount:
+        """An account over this venue's connections; sends nothing yet. Raises `CredentialsRejected`."""
+        # The SDK takes most of a second and tens of megabytes to import: only who trades here pays for it.
+        from copytrade.venues.binance.account import BinanceAccount
+        from copytrade.venues.binance.signer import BinanceSigner
+
+        return BinanceAccount(self, account, BinanceSigner(key, secret, self.venue_now))
+
+    # -- markets and prices ------------------------------------------------------------------------------------
+
+    def instrument(self, spelling: str) -> Instrument | None:
+        """By `BTC/USDT` or `BTCUSDT`, in any case of letters; None when Binance does not list it."""
+        return self.symbols.find(spelling)
+
+    async def load_instruments(self) -> int:
+        """Read the list of symbols, the venue's limits and its clock; returns how many symbols. Raises `VenueError`.
+
+        When it fails, the last good list stays.
+        """
+        async with self._loading:
+            await self.refresh_clock()
+            query = {"showPermissionSets": "false"}
+            result = await self._public("exchangeInfo", query, EXCHANGE_INFO_WEIGHT, wire=self._list_wire)
+            symbols = await asyncio.to_thread(read_instruments, result)
+            if not len(symbols):
+                raise VenueUnavailable("Binance's list of markets has none that can be used; the last good list stays")
+            self.symbols = symbols
+            self._take_limits(read_limits(result))
+            return len(symbols)
+
+    def _take_limits(self, limits: Mapping[tuple[str, str, int], int]) -> None:
+        self.address.weight.limit = limits.get(("REQUEST_WEIGHT", "MINUTE", 1), self.address.weight.limit)
+        self.address.requests.limit = limits.get(("RAW_REQUESTS", "MINUTE", 5), self.address.requests.limit)
+        self.orders_per_10_s = limits.get(("ORDERS", "SECOND", 10), self.orders_per_10_s)
+        self.orders_per_day = limits.get(("ORDERS", "DAY", 1), self.orders_per_day)
+
+    async def quotes(self, instruments: Sequence[Instrument]) -> Mapping[str, Quote]:
+        """Best prices by our symbol, in one call. A market without a price is left out. Raises `VenueError`."""
+        if not instruments:
+            return {}
+        names = [instrument.venue_symbol for instrument in instruments]
+        query = {"symbols": json.dumps(names, separators=(",", ":"))} if len(names) <= _SYMBOLS_MAX else {}
+        tickers = _read_tickers(
+            await self._public("ticker/bookTicker", query, BOOK_TICKER_WEIGHT, reserve=ENTRY_RESERVE)
+        )
+        at = self.clock()
+        return {
+            each.symbol: Quote(each.symbol, Price(bid), Price(ask), at)
+            for each in instruments
+            if each.venue_symbol in tickers
+            for bid, ask in (tickers[each.venue_symbol],)
+        }
+
+    async def bids(self, currency: str) -> dict[str, Decimal]:
+        """What one unit of each asset fetches in `currency`, not older than `valuation_max_age_s`.
+
+        Raises `VenueError`.
+        """
+        async with self._tickers_lock:
+            at = self._tickers_at
+            if at is None or self.monotonic() - at > self.options.valuation_max_age_s:
+                self._tickers = _read_tickers(await self._public("ticker/bookTicker", {}, BOOK_TICKER_WEIGHT))
+                self._tickers_at = self.monotonic()
+        if not len(self.symbols):
+            await self.load_instruments()
+        prices: dict[str, Decimal] = {}
+        for instrument in self.symbols:
+            if instrument.venue_symbol not in self._tickers:
+                continue
+            bid, ask = self._tickers[instrument.venue_symbol]
+            if instrument.quote == currency:
+                prices[instrument.base] = bid
+            elif instrument.base == currency:
+                prices.setdefault(instrument.quote, 1 / ask)
+        return prices
+
+    # -- the clock ---------------------------------------------------------------------------------------------
+
+    @property
+    def offset(self) -> timedelta:
+        """How far Binance's clock is ahead of ours."""
+        return self._clock_offset.offset
+
+    def venue_now(self) -> datetime:
+        """Binance's time now, UTC."""
+        return self.clock() + self.offset
+
+    def unix_s(self) -> float:
+        """Binance's time now, in seconds since 1970."""
+        return self.venue_now().timestamp()
+
+    def doubt_clock(self) -> None:
+        """A request was too late or too early by Binance's clock: it is asked for before the next one is signed."""
+        self._clock_doubted = True
+
+    async def settle_clock(self) -> None:
+        """Ask for the venue's clock if it is in doubt. Never raises for what a venue can do."""
+        if self._clock_doubted:
+            await self.refresh_clock()
+
+    async def refresh_clock(self) -> None:
+        """Compare the clocks. Never raises for what a venue can do; ours is then taken to be as before."""
+        async with self._clock_lock:
+            asked_at = self.clock()
+            try:
+                # Once and without repeats: the time of a repeated call would not be the call's own.
+                result = await self._public_once("time", {}, LIGHT_WEIGHT, ENTRY_RESERVE, self.wire)
+                server_ms = result["serverTime"]
+                if type(server_ms) is not int:
+                    raise ValueError(f"serverTime is {server_ms!r:.40}")
+            except (VenueError, KeyError, TypeError, ValueError) as error:
+                logger.warning("Binance's clock could not be read, ours is taken to be as before: %s", error)
+                return
+            self._clock_offset.observe(server_ms, asked_at, self.clock())
+            self._clock_asked_at = self.monotonic()
+            self._clock_doubted = False
+        if abs(self.offset.total_seconds()) > self.options.clock_skew_max_s:
+            logger.warning(
+                "this machine's clock is %.1f s off from Binance's; timestamps are corrected, but set the clock (NTP)",
+                -self.offset.total_seconds(),
+            )
+
+    # -- connections and limits --------------------------------------------------------------------------------
+
+    async def warm(self, connections: int) -> int:
+        """See that so many connections are open; returns how many are. Never raises. Now and then asks for the clock."""
+        asked_at = self._clock_asked_at
+        if asked_at is None or self.monotonic() - asked_at >= self.options.clock_refresh_s:
+            await self.refresh_clock()
+        return await self.wire.warm(connections)
+
+    async def afford(self, what: str, weight: int, reserve: float) -> None:
+        """Wait until a call fits into the address's limits. Raises `VenueRefusedRead` when that takes too long."""
+        wait_s = self.address.wait_s(weight, reserve)
+        if wait_s > self.options.read_total_s:
+            raise VenueRefusedRead(f"{what} has to wait {wait_s:.0f} s for Binance's rate limit", math.ceil(wait_s))
+        if wait_s > 0:
+            await self._sleep(wait_s)
+        self.address.charge(weight)
+
+    def limit_reached(self, refusal: Refusal) -> None:
+        """The venue says that this address has asked too much: everybody here stops until it may go on."""
+        wait_s = refusal.retry_after_s or RATE_RETRY_S
+        self.address.stop_for(wait_s)
+        logger.warning("Binance says that this address has reached its limit; going on in %.0f s", wait_s)
+
+    async def has_wallet_calls(self) -> bool:
+        """Whether the venue has `/sapi`, where a key can be asked about (its test net has not). Raises `VenueError`."""
+        if self._wallet_calls is None:
+            reply = await self._get("/sapi/v1/account/apiRestrictions", {}, LIGHT_WEIGHT, READ_RESERVE, self.wire)
+            self._wallet_calls = reply.status != 404  # without a key, 401 is the answer of a call that is there
+        return self._wallet_calls
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.wire.close()
+        await self._list_wire.close()
+
+    async def _public(
+        self,
+        path: str,
+        query: Mapping[str, str],
+        weight: int,
+        *,
+        reserve: float = READ_RESERVE,
+        wire: Wire | None = None,
+    ) -> Any:
+        async def attempt() -> Any:
+            return await self._public_once(path, query, weight, reserve, wire or self.wire)
+
+        return await self.retries.run(path, attempt)
+
+    async def _public_once(self, path: str, query: Mapping[str, str], weight: int, reserve: float, wire: Wire) -> Any:
+        reply = await self._get(f"/api/v3/{path}", query, weight, reserve, wire)
+        # A list of megabytes would stop every order of this process while it is read.
+        answer = await asyncio.to_thread(read_answer, reply) if wire is self._list_wire else read_answer(reply)
+        if isinstance(answer, str):
+            raise VenueUnavailable(f"no usable answer from Binance to {path}: {answer}")
+        if isinstance(answer, Fault):
+            verdict = classify(answer)
+            if isinstance(verdict, Refusal) and verdict.limit is Limit.WEIGHT:
+                self.limit_reached(verdict)
+                raise VenueRefusedRead(
+                    f"Binance refuses {path}: {answer}", math.ceil(verdict.retry_after_s or 0) or None
+                )
+            if isinstance(verdict, Refusal):
+                raise VenueRefusedRead(f"Binance refuses {path}: {answer}")
+            raise VenueUnavailable(f"Binance cannot answer {path} now: {answer}")
+        return answer.result
+
+    async def _get(self, path: str, query: Mapping[str, str], weight: int, reserve: float, wire: Wire) -> Reply:
+        await self.afford(path, weight, reserve)
+        try:
+            async with wire.read_slot():
+                reply = await wire.get(path, query)
+        except WireFailure as failure:
+            raise VenueUnavailable(f"no answer from Binance to {path}: {failure.detail}") from failure
+        self.address.observe(reply.headers)
+        return reply
+
+
+def _read_tickers(result: Any) -> dict[str, tuple[Decimal, Decimal]]:
+    """Bid and ask by the venue's symbol; those that cannot be used are left out. Raises `VenueUnavailable`."""
+    if not isinstance(result, list):
+        raise VenueUnavailable("Binance's answer about prices is no list")
+    tickers: dict[str, tuple[Decimal, Decimal]] = {}
+    for entry in result:
+        try:
+            bid, ask = parse_decimal(entry["bidPrice"]), parse_decimal(entry["askPrice"])
+            symbol = entry["symbol"]
+        except (KeyError, TypeError, ValueError):
+            logger.warning("Binance's price %.200r cannot be used", entry)
+            continue
+        if 0 < bid <= ask and isinstance(symbol, str):
+            tickers[symbol] = (bid, ask)
+    return tickers
