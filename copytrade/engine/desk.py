@@ -18,9 +18,9 @@ from copytrade.domain.reasons import Reason
 from copytrade.domain.state import OrderRecord
 from copytrade.domain.venue import Balances
 from copytrade.engine.lanes import Lanes
-from copytrade.engine.sending import RefreshEquity, Work, approved_of
 from copytrade.engine.services import Services, ServiceStopping
 from copytrade.engine.tracker import Tracker
+from copytrade.engine.work import RefreshEquity, Work, approved_of
 
 _ANSWER_LOOK_S = 0.5  # how often a waiting request looks whether its answer can still come
 _SETTLE_WAIT_S = 5.0  # how long a new order waits for the fills of the one before, so that its fraction is exact

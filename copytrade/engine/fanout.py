@@ -18,9 +18,9 @@ from copytrade.domain.reasons import Reason
 from copytrade.domain.signal import Signal
 from copytrade.domain.state import State
 from copytrade.engine.lanes import Lanes
-from copytrade.engine.sending import Work
 from copytrade.engine.services import Services
 from copytrade.engine.tracker import Tracker
+from copytrade.engine.work import Work
 
 Planned = Callable[[Signal, tuple[Decision, ...]], None]
 

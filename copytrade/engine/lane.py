@@ -14,8 +14,9 @@ from copytrade.domain.errors import LedgerError
 from copytrade.domain.events import AccountCleared, AccountParked
 from copytrade.domain.order import Effect, OrderState
 from copytrade.domain.reasons import Reason
-from copytrade.engine.sending import LaneParked, Sender, Work
+from copytrade.engine.sending import Sender
 from copytrade.engine.services import Services, ServiceStopping, log
+from copytrade.engine.work import LaneParked, Work
 
 
 class Lane:

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 from copytrade.domain.account import AccountId
 from copytrade.engine.lane import Lane
-from copytrade.engine.sending import Sender, Work
+from copytrade.engine.sending import Sender
 from copytrade.engine.services import Services
+from copytrade.engine.work import Work
 
 
 class Lanes:

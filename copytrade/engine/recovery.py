@@ -8,9 +8,9 @@ from copytrade.domain.order import OrderState, Role
 from copytrade.domain.state import OrderRecord
 from copytrade.engine.fanout import FanOut
 from copytrade.engine.lanes import Lanes
-from copytrade.engine.sending import Work, approved_of
 from copytrade.engine.services import Services
 from copytrade.engine.tracker import Tracker
+from copytrade.engine.work import Work, approved_of
 
 
 def recover(services: Services, lanes: Lanes, fanout: FanOut, tracker: Tracker) -> dict[str, int]:

@@ -30,9 +30,10 @@ from copytrade.engine.prices import PriceBoard
 from copytrade.engine.recovery import recover, work_of
 from copytrade.engine.refresh import Refresher
 from copytrade.engine.roster import AccountFactory, Member, Roster
-from copytrade.engine.sending import Sender, Work
+from copytrade.engine.sending import Sender
 from copytrade.engine.services import Alert, Limits, Services, ServiceStopping, log
 from copytrade.engine.tracker import Tracker
+from copytrade.engine.work import Work
 
 _KILL_WATCH_S = 0.25
 _QUIESCE_POLL_S = 0.05
