@@ -17,6 +17,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any, Self
 
+from copytrade.ledger.reader import LedgerReader
 from copytrade.simulator.kraken import KrakenSimulator
 from copytrade.simulator.server import ServerThread
 
@@ -162,6 +163,21 @@ class World:
             if user["user_id"] == user_id:
                 user.update(fields)
         replace_file(self.users_file, json.dumps(users, indent=2))
+
+    def settle(self) -> None:
+        """Wait until every order is at its end. Looks into the file itself: a process for every look is slow."""
+        self._until(lambda ledger: not ledger.open_orders(), "every order to come to its end")
+
+    def until_flat(self) -> None:
+        """Wait until nobody holds anything."""
+        self._until(lambda ledger: not ledger.positions(), "everybody to be flat")
+
+    def _until(self, condition: Callable[[LedgerReader], bool], what: str) -> None:
+        def look() -> bool:
+            with LedgerReader(self.state / "ledger.sqlite3") as ledger:
+                return condition(ledger)
+
+        wait_until(look, what)
 
     # -- processes -------------------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from console_world import World, live_world, wait_until
+from console_world import World, live_world
 
 CASH = {"master": "10000", "alice_smith": "1000"}
 WITHDRAW = [
@@ -87,7 +87,7 @@ def test_a_simulator_process_can_be_the_venue(world: World) -> None:
         world.environ["KRAKEN_BASE_URL"] = kraken["url"]
         result = world.json("trade", "BTC/USD", "buy", "--usd", "1000")
         assert result["summary"] == {"placed": 1, "failed": 0, "skipped": 0, "waiting": 0}
-        wait_until(lambda: not world.json("status")["open"], "the orders to be filled")
+        world.settle()
 
 
 @pytest.mark.parametrize(

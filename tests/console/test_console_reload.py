@@ -43,7 +43,7 @@ def test_followers_come_change_and_go_without_a_restart(world: World) -> None:
         sold = world.json("trade", "BTC/USD", "sell", "--all")
         reasons = {copy["account"]: copy["reason"] for copy in sold["copies"]}
         assert reasons["kraken:erin_new"] == "whole_position"
-        wait_until(lambda: world.json("positions") == [], "everybody to be flat")
+        world.until_flat()
         assert "erin_new" not in buy(world)
 
 
@@ -78,7 +78,7 @@ def test_the_switch_by_hand_and_by_command(world: World) -> None:
         sold = world.json("trade", "BTC/USD", "sell", "--all")
         assert sold["summary"]["placed"] == 2
         assert world.json("unkill")["was_on"] is True
-        wait_until(lambda: world.json("positions") == [], "everybody to be flat")
+        world.until_flat()
 
         buy(world)
         done = world.command("kill", "--flatten")
@@ -106,7 +106,7 @@ def test_an_exit_that_was_held_is_shown_and_placed_on_the_operators_word(world: 
         worker.line("kraken:alice_smith: mode: disarmed -> active")
         assert len(world.json("positions")) == 1, "nothing is placed before somebody says so"
         assert world.json("unkill", "--place-exits")["placed"] == 1
-        wait_until(lambda: world.json("positions") == [], "everybody to be flat")
+        world.until_flat()
 
 
 @pytest.mark.parametrize("side", ["buy", "sell"])
@@ -118,7 +118,7 @@ def test_the_switch_thrown_in_the_middle_of_a_fan_out_stops_the_copies(
     with live_world(tmp_path_factory.mktemp("late"), cash) as (world, venue), world.worker() as worker:
         if side == "sell":
             buy(world)
-            wait_until(lambda: not world.json("status")["open"], "the purchases to be filled")
+            world.settle()
         before = len(venue.sim.orders())
         venue.sim.add_fault("delay", method="AddOrder", account="master", delay_ms=2500)
         size = ["--usd", "1000"] if side == "buy" else ["--all"]
@@ -132,7 +132,7 @@ def test_the_switch_thrown_in_the_middle_of_a_fan_out_stops_the_copies(
         assert len(venue.sim.orders()) == before + 1
         unkill(world, worker, expected_placed=0 if side == "buy" else 2)
         if side == "sell":
-            wait_until(lambda: world.json("positions") == [], "everybody to be flat")
+            world.until_flat()
         assert len(venue.sim.orders()) == before + (1 if side == "buy" else 3)
         assert venue.sim.doubles() == []
 

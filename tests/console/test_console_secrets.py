@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import quote, quote_plus
 
 import pytest
-from console_world import LiveVenue, World, wait_until
+from console_world import LiveVenue, World
 
 from copytrade.simulator.server import ServerThread
 
@@ -82,7 +82,7 @@ def _trouble(world: World, venue: LiveVenue) -> Iterator[str]:
         replacement = json.dumps([{"user_id": "alice_smith", "broker_type": "kraken", "api_key": KEYS["alice_smith"]}])
         world.users_file.write_text(replacement)
         worker.line("api_key: is not a field")
-        wait_until(lambda: not world.json("status")["open"], "the orders to come to their end")
+        world.settle()
         done = worker.end()
         yield done.out + done.err
     for method in ("GetApiKeyInfo", "Balance", "BalanceEx"):

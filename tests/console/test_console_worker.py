@@ -105,11 +105,11 @@ def test_trades_at_the_same_time_are_two_orders_and_positions_add_up(shared: tup
     ):
         results = [one.wait().json, other.wait().json]
     assert len({r["master"]["venue_order_id"] for r in results}) == 2
-    wait_until(lambda: not world.json("status")["open"], "all orders to be filled")
+    world.settle()
     held = {p["account"]: Decimal(p["quantity"]) for p in world.json("positions")}
     assert held["kraken:master"] == sum(Decimal(r["master"]["quantity"]) for r in results)
     world.json("trade", "BTC/USD", "sell", "--all")
-    wait_until(lambda: world.json("positions") == [], "everybody to be flat")
+    world.until_flat()
     assert admin(worker, "doubles") == {"doubles": []}
 
 
@@ -151,7 +151,7 @@ def test_kill_9_in_the_middle_of_a_fan_out_leaves_one_order_a_copy(world: World)
         assert worker.wait().code == -signal.SIGKILL
     with world.worker() as worker:
         assert "carried on from the last run" in worker.line("carried on")
-        wait_until(lambda: not world.json("status")["open"], "every order to come to its end")
+        world.settle()
         again = world.json("trade", "BTC/USD", "buy", "--usd", "1000", "--request-id", "r")
         orders = admin(worker, "orders")["orders"]
         assert admin(worker, "doubles") == {"doubles": []}
