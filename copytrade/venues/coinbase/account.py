@@ -1,0 +1,232 @@
+"""One API key at Coinbase: orders, look-ups, balances."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from copytrade.domain.account import AccountId
+from copytrade.domain.errors import VenueRefusedRead, VenueUnavailable
+from copytrade.domain.order import Effect
+from copytrade.domain.reasons import Reason
+from copytrade.domain.venue import (
+    Accepted,
+    Balances,
+    Execution,
+    ExecutionStatus,
+    KeyReport,
+    NotSent,
+    OrderTicket,
+    PlaceOutcome,
+    RefusedByVenue,
+    Unknown,
+)
+from copytrade.venues.coinbase import balances as money
+from copytrade.venues.coinbase.allowance import Allowance
+from copytrade.venues.coinbase.clock import ClockReading
+from copytrade.venues.coinbase.envelope import Rejection, read_reply
+from copytrade.venues.coinbase.errors import Refusal, classify_failure, classify_rejection
+from copytrade.venues.coinbase.keys import read_permissions
+from copytrade.venues.coinbase.lookup import Lookup
+from copytrade.venues.coinbase.orders import accepted_id, entries_in, read_execution
+from copytrade.venues.coinbase.reads import SignedReads
+from copytrade.venues.pool import Gate
+from copytrade.venues.wire import Reply, WireFailure
+
+if TYPE_CHECKING:
+    from copytrade.venues.coinbase.public import CoinbaseVenue
+    from copytrade.venues.coinbase.signer import CoinbaseSigner  # brings the SDK along
+
+logger = logging.getLogger(__name__)
+
+_WALLETS_PAGE = 250  # the most that clients report to get
+_BIDS_MAX = 50  # products in one question, which keeps its address well under any limit
+
+
+class CoinbaseAccount:
+    """Speaks for one API key; fits the engine's `AccountClient`. Made by `CoinbaseVenue.connect_account`."""
+
+    def __init__(self, venue: CoinbaseVenue, account: AccountId, signer: CoinbaseSigner) -> None:
+        self._venue = venue
+        self._account = account
+        self._signer = signer
+        self._options = venue.options
+        self._allowance = Allowance(venue.options, venue.monotonic, venue.unix_s)
+        self._unpriced: tuple[str, ...] = ()
+        self._reads = SignedReads(
+            account, venue.wire, signer, self._allowance, venue.retries, venue.options, venue.clock_reading,
+            venue.clock_was_wrong,
+        )  # fmt: skip
+
+    def __repr__(self) -> str:
+        return f"CoinbaseAccount({self._account!r})"
+
+    @property
+    def account(self) -> AccountId:
+        return self._account
+
+    @property
+    def absence_wait_s(self) -> float:
+        """How long after the last possible send a look-up that finds nothing proves absence."""
+        return self._options.absence_wait_s
+
+    def wait_s(self, ticket: OrderTicket) -> float:
+        """How long the account's rate budget makes this order wait, in seconds; exits have a reserve of their own."""
+        return self._allowance.wait_s(urgent=ticket.effect is Effect.EXIT)
+
+    # -- orders ------------------------------------------------------------------------------------------------
+
+    async def place(self, ticket: OrderTicket, gate: Gate) -> PlaceOutcome:
+        """Send the order once. Raises `SendStopped` from the gate, with no order at the venue."""
+        venue = self._venue
+        async with venue.wire.slot():
+            gate()
+            signed_at, reading = venue.clock(), venue.clock_reading()
+            request = self._signer.sign_order(ticket)
+            self._allowance.charge()
+            try:
+                reply = await venue.wire.request(
+                    request.method, request.target, request.headers, request.body, gate=gate
+                )
+            except WireFailure as failure:
+                if failure.sent_at is None:
+                    return NotSent(failure.detail, failure.at)
+                return Unknown(failure.detail, failure.sent_at, failure.at, signed_at + venue.absent_after)
+        self._allowance.observe(reply.headers)
+        verdict = self._verdict(ticket, reply)
+        if isinstance(verdict, Accepted):
+            return verdict
+        if isinstance(verdict, Refusal):
+            return await self._refused(verdict, reply, signed_at, reading)
+        return Unknown(verdict, reply.sent_at, reply.at, signed_at + venue.absent_after)
+
+    def _verdict(self, ticket: OrderTicket, reply: Reply) -> Accepted | Refusal | str:
+        """The venue's word on the order, or why there is none."""
+        got = read_reply(reply)
+        if isinstance(got, str):
+            return got
+        if isinstance(got, Rejection):
+            rejected = classify_rejection(got)
+            return rejected if isinstance(rejected, Refusal) else rejected.detail
+        order_id = accepted_id(ticket, got.body)
+        if order_id is not None:
+            return Accepted(order_id, reply.sent_at, reply.at)
+        told = got.body.get("success_response")
+        if got.body.get("success") is not False or (isinstance(told, dict) and told.get("order_id")):
+            return "an answer that is not about this order, or contradicts itself"
+        failed = classify_failure(got.body)
+        return failed if isinstance(failed, Refusal) else failed.detail
+
+    async def _refused(
+        self, refusal: Refusal, reply: Reply, signed_at: datetime, reading: ClockReading
+    ) -> RefusedByVenue:
+        """The refusal in the engine's words; a token that was refused for its date is no fault of the key."""
+        if refusal.reason is Reason.RATE_LIMITED:
+            self._allowance.refused(refusal.retry_after_s or 0.0)
+        if refusal.reason is Reason.BAD_KEY:
+            too_late = reply.at - signed_at >= timedelta(seconds=self._options.token_life_s)
+            if too_late or await self._venue.clock_was_wrong(reading):
+                why = "the token had expired on the way" if too_late else "a clock had been set; it is corrected now"
+                return RefusedByVenue(Reason.DEADLINE_ELAPSED, why, reply.at, reply.sent_at, retry_after_s=1.0)
+        return RefusedByVenue(
+            refusal.reason, refusal.detail, reply.at, reply.sent_at, refusal.retry_after_s, refusal.parks_account
+        )
+
+    async def cancel(self, venue_order_id: str) -> None:
+        """Cancel a resting order; one that is over already is no error. Raises `VenueError`."""
+        # Cancelling twice is cancelling once, so this may be repeated.
+        body = await self._reads.call("cancel_orders", urgent=True, order_ids=[venue_order_id])
+        results = {result.get("order_id"): result for result in entries_in(body, "results")}
+        result = results.get(venue_order_id)
+        if result is None:
+            raise VenueUnavailable(f"{self._account}: Coinbase's answer does not speak of order {venue_order_id}")
+        if result.get("success") is True or result.get("failure_reason") == "DUPLICATE_CANCEL_REQUEST":
+            return
+        # The words for an order that is over are not published, so the order itself is asked.
+        if (await self.execution(venue_order_id)).status is ExecutionStatus.OPEN:
+            raise VenueRefusedRead(
+                f"{self._account}: Coinbase does not cancel order {venue_order_id} "
+                f"({result.get('failure_reason')!s:.80}); cancel it by hand at coinbase.com if it stays open"
+            )
+
+    # -- what became of it -------------------------------------------------------------------------------------
+
+    async def find(self, ticket: OrderTicket, since: datetime, known: Collection[str]) -> Execution | None:
+        """One full pass for `ticket.order_id` from `since` (our clock) on; see `Lookup`. Raises `VenueError`."""
+        lookup = Lookup(
+            self._reads.ask,
+            self._reads.refused,
+            ticket,
+            since.timestamp() + self._venue.offset.total_seconds() - self._options.clock_skew_max_s,
+            known,
+            pages_max=self._options.pages_max,
+            clock=self._venue.clock,
+        )
+        return await lookup.run()
+
+    async def execution(self, venue_order_id: str) -> Execution:
+        """How far the order has come. Raises `VenueError`."""
+        got = await self._reads.ask("get_order", order_id=venue_order_id)
+        if isinstance(got, Rejection):
+            if got.status == 404:
+                raise VenueUnavailable(
+                    f"{self._account}: Coinbase does not show order {venue_order_id}; ask again later"
+                )
+            raise self._reads.refused("get_order", got)
+        order = got.body.get("order")
+        execution = read_execution(order, self._venue.clock())
+        if execution.venue_order_id != venue_order_id:
+            raise VenueUnavailable(
+                f"{self._account}: Coinbase answers about {execution.venue_order_id}, not {venue_order_id}"
+            )
+        return execution
+
+    # -- money and key -----------------------------------------------------------------------------------------
+
+    async def balances(self) -> Balances:
+        """Equity, free cash and holdings in the account's currency. Raises `VenueError`."""
+        wallets = money.read_wallets(await self._accounts())
+        prices = await self._prices([asset for asset, wallet in wallets.items() if wallet.total])
+        balances, unpriced = money.as_balances(self._options.currency, wallets, prices, self._venue.clock())
+        if unpriced != self._unpriced:
+            self._unpriced = unpriced
+            if unpriced:
+                logger.warning("%s: no price for %s; equity is without them", self._account, ", ".join(unpriced))
+        return balances
+
+    async def check_key(self) -> KeyReport:
+        """What the key may do. Raises `VenueError`."""
+        return read_permissions(self._account, await self._reads.call("get_api_key_permissions"))
+
+    async def close(self) -> None:
+        """Nothing to close: connections belong to the venue."""
+
+    async def _accounts(self) -> list[dict[str, object]]:
+        found: list[dict[str, object]] = []
+        cursor: str | None = None
+        for _ in range(self._options.pages_max):
+            body = await self._reads.call("get_accounts", limit=_WALLETS_PAGE, cursor=cursor)
+            found.extend(dict(entry) for entry in entries_in(body, "accounts"))
+            following = body.get("cursor")
+            if body.get("has_next") is False:
+                return found
+            if body.get("has_next") is not True or not isinstance(following, str) or following in ("", cursor):
+                break
+            cursor = following
+        raise VenueUnavailable(f"{self._account}: Coinbase's list of wallets has no end: equity cannot be told")
+
+    async def _prices(self, assets: list[str]) -> dict[str, Decimal]:
+        """Best bids of these assets in the account's currency, as far as Coinbase has such a product."""
+        await self._venue.instruments_loaded()
+        currency = self._options.currency
+        listed = {asset: self._venue.instrument(f"{asset}/{currency}") for asset in assets}
+        products = {asset: found.venue_symbol for asset, found in listed.items() if found is not None}
+        bids: dict[str, Decimal] = {}
+        wanted = sorted(products.values())
+        for at in range(0, len(wanted), _BIDS_MAX):
+            body = await self._reads.call("get_best_bid_ask", product_ids=wanted[at : at + _BIDS_MAX])
+            bids |= money.read_bids(body)
+        return {asset: bids[product] for asset, product in products.items() if product in bids}

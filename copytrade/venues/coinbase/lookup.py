@@ -1,0 +1,131 @@
+"""Finding an order at Coinbase by its client order id when the answer to sending it was lost.
+
+Coinbase has no look-up by client id, so the history is read page by page and matched here: orders in any state (the
+filter for open ones leaves out those that are still pending), and then the fills, whose orders are fetched one by one
+when the history did not show them.
+
+Two things keep a second send safe once this has found nothing. The first request cannot be let in any more, since its
+token has expired by then. And were it to show up all the same, it carries the same client order id: Coinbase
+documents that it then creates nothing and returns the order that exists, so the second send is itself a look-up.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from copytrade.domain.errors import VenueError, VenueUnavailable
+from copytrade.domain.venue import Execution, OrderTicket
+from copytrade.venues.coinbase.envelope import Answer, Rejection
+from copytrade.venues.coinbase.orders import entries_in, read_execution
+
+logger = logging.getLogger(__name__)
+
+# Coinbase filters by its own clock and by when an order was created: look a little further back.
+OVERLAP_S = 60
+PAGE = 100
+# Orders of fills that the history did not show: a history that lags by more than this is no history.
+FETCHED_MAX = 50
+
+
+class Ask(Protocol):
+    """A signed read: its answer or the gateway's refusal, or `VenueError`."""
+
+    async def __call__(self, call: str, *, urgent: bool = False, **arguments: Any) -> Answer | Rejection: ...
+
+
+class Lookup:
+    """One full pass for one order. `since_unix_s` is on the venue's clock."""
+
+    def __init__(
+        self,
+        ask: Ask,
+        refused: Callable[[str, Rejection], VenueError],
+        ticket: OrderTicket,
+        since_unix_s: float,
+        known: Collection[str],
+        *,
+        pages_max: int,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._ask = ask
+        self._refused = refused
+        self._ticket = ticket
+        start = datetime.fromtimestamp(since_unix_s - OVERLAP_S, UTC)
+        self._start = start.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        self._known = known
+        self._pages_max = pages_max
+        self._clock = clock
+        self._seen: dict[str, Mapping[str, Any]] = {}
+
+    async def run(self) -> Execution | None:
+        """Raises `VenueError` when any part failed or had no end: a pass with a hole in it proves nothing."""
+        async for page in self._pages("list_orders", "orders", {"start_date": self._start}):
+            for order in page:
+                self._take(order)
+        if found := self._chosen():
+            return found
+        missing: dict[str, None] = {}
+        begin = {"start_sequence_timestamp": self._start, "product_ids": [self._ticket.instrument.venue_symbol]}
+        async for page in self._pages("get_fills", "fills", begin):
+            for fill in page:
+                order_id = fill.get("order_id")
+                if not isinstance(order_id, str) or not order_id:
+                    raise VenueUnavailable("Coinbase's list of fills has one without an order id: it proves nothing")
+                if order_id not in self._seen and order_id not in self._known:
+                    missing[order_id] = None
+        if len(missing) > FETCHED_MAX:
+            raise VenueUnavailable(f"{len(missing)} fills since {self._start} belong to orders that are not listed")
+        for order_id in missing:
+            self._take((await self._call("get_order", order_id=order_id)).get("order"))
+        return self._chosen()
+
+    async def _pages(
+        self, call: str, part: str, arguments: Mapping[str, Any]
+    ) -> AsyncIterator[Sequence[Mapping[str, Any]]]:
+        cursors: set[str] = set()
+        turn: dict[str, str] = {}
+        for _ in range(self._pages_max):
+            body = await self._call(call, limit=PAGE, **arguments, **turn)
+            page = entries_in(body, part)
+            yield page
+            cursor = body.get("cursor")
+            # Fills are listed without `has_next`: there a page without entries or without a cursor is the last.
+            more = body.get("has_next", bool(cursor) and bool(page))
+            if more is False:
+                return
+            if more is not True or not isinstance(cursor, str) or not cursor or cursor in cursors:
+                raise VenueUnavailable(f"Coinbase's list of {part} goes on but does not say where: it proves nothing")
+            cursors.add(cursor)
+            turn = {"cursor": cursor}
+        raise VenueError(
+            f"{self._ticket.account}: more than {self._pages_max * PAGE} {part} since {self._start}: the look-up of "
+            f"order {self._ticket.order_id} has no end. Look the order up by hand at coinbase.com"
+        )
+
+    async def _call(self, call: str, **arguments: Any) -> Mapping[str, Any]:
+        got = await self._ask(call, **arguments)
+        if isinstance(got, Rejection):
+            raise self._refused(call, got)
+        return got.body
+
+    def _take(self, order: Any) -> None:
+        if not isinstance(order, dict) or not isinstance(order.get("order_id"), str) or "client_order_id" not in order:
+            raise VenueUnavailable("Coinbase lists an order without its ids: it proves nothing")
+        self._seen[order["order_id"]] = order
+
+    def _chosen(self) -> Execution | None:
+        """Filters are up to the venue, so the order's own client id decides."""
+        ours = [order for order in self._seen.values() if order["client_order_id"] == self._ticket.order_id]
+        if not ours:
+            return None
+        found = [read_execution(order, self._clock()) for order in ours]
+        if len(found) > 1:
+            logger.error(
+                "%s: %d orders at Coinbase carry the one id %s: %s. One of them is a double: check the account by hand",
+                self._ticket.account, len(found), self._ticket.order_id,
+                ", ".join(each.venue_order_id for each in found),
+            )  # fmt: skip
+        return max(found, key=lambda each: each.quantity.value)
