@@ -16,22 +16,21 @@ from typing import Any, NamedTuple, NoReturn
 
 from copytrade.domain.errors import CredentialsRejected
 
-# What this service signs: nothing in it moves money. `/asset/` (the wallet) is not among them.
-ALLOWED = frozenset(
-    {
-        ("POST", "/api/v5/trade/order"),
-        ("POST", "/api/v5/trade/cancel-order"),
-        ("GET", "/api/v5/trade/order"),
-        ("GET", "/api/v5/trade/orders-pending"),
-        ("GET", "/api/v5/trade/orders-history"),
-        ("GET", "/api/v5/trade/orders-history-archive"),
-        ("GET", "/api/v5/trade/fills"),
-        ("GET", "/api/v5/trade/fills-history"),
-        ("GET", "/api/v5/account/balance"),
-        ("GET", "/api/v5/account/config"),
-        ("GET", "/api/v5/account/instruments"),
-    }
-)
+# What this service signs, by the SDK's names: nothing in it moves money, and `/asset/` (the wallet) is not among it.
+CALLS = {
+    "place_order": ("POST", "/api/v5/trade/order"),
+    "cancel_order": ("POST", "/api/v5/trade/cancel-order"),
+    "get_order": ("GET", "/api/v5/trade/order"),
+    "get_order_list": ("GET", "/api/v5/trade/orders-pending"),
+    "get_orders_history": ("GET", "/api/v5/trade/orders-history"),
+    "get_orders_history_archive": ("GET", "/api/v5/trade/orders-history-archive"),
+    "get_fills": ("GET", "/api/v5/trade/fills"),
+    "get_fills_history": ("GET", "/api/v5/trade/fills-history"),
+    "get_account_balance": ("GET", "/api/v5/account/balance"),
+    "get_account_config": ("GET", "/api/v5/account/config"),
+    "get_instruments": ("GET", "/api/v5/account/instruments"),
+}
+ALLOWED = frozenset(CALLS.values())
 # What goes into a query unchanged by any HTTP client. OKX's own ids and names need no more.
 _plain_in_query = re.compile(r"[A-Za-z0-9._-]*").fullmatch
 
@@ -127,11 +126,10 @@ class OkxSigner:
 
         Raises `ValueError` for a call that this service never makes and for a value that could change on its way.
         """
-        self._sdk.stamp = at.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
-        method = getattr(self._sdk, call)
-        request = method(**fields)
-        if not isinstance(request, SignedRequest):
+        if call not in CALLS:
             raise ValueError(f"{call} is not a call this service makes")
+        self._sdk.stamp = at.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+        request: SignedRequest = getattr(self._sdk, call)(**fields)
         if expires is not None:  # no part of the signature, and unknown to the SDK
             request.headers["expTime"] = str(int(expires.timestamp() * 1000))
         return request
