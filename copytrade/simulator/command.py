@@ -21,6 +21,7 @@ _CLASSES = {
     "kraken": "KrakenSimulator",
     "okx": "OkxSimulator",
     "binance": "BinanceSimulator",
+    "alpaca": "AlpacaSimulator",
     "coinbase": "CoinbaseSimulator",
 }
 VENUES = tuple(_CLASSES)
