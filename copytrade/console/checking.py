@@ -79,7 +79,7 @@ async def check_running(system: System, venue: str | None, user: str | None) -> 
             raise BadRequest(f"{account} is not known to the worker")
         return member.client
 
-    found = await _check_accounts(system.loaded, system.ground.paper is not None, venue, user, client_of)
+    found = await _check_accounts(system.loaded, venue, user, client_of)
     return _result(system.paths, system.loaded, found, note="asked the running worker")
 
 
@@ -105,12 +105,13 @@ async def _alone(paths: Paths, venue: str | None, user: str | None, redactor: Re
     try:
 
         async def client_of(account: AccountId) -> AccountClient:
-            return ground.accounts(account)
+            return ground.factories[venue_of(account)](account)
 
-        found = await _check_accounts(ground.loaded, ground.paper is not None, venue, user, client_of)
+        found = await _check_accounts(ground.loaded, venue, user, client_of)
         return _result(paths, ground.loaded, found, note="")
     finally:
-        await ground.venue.close()
+        for each in ground.venues.values():
+            await each.close()
         await ground.close()
 
 
@@ -120,18 +121,17 @@ def _offline(paths: Paths, venue: str | None, user: str | None, redactor: Redact
     loaded = load(paths.config, paths.users, os.environ, paths.dotenv)
     for secret in loaded.credentials.secrets():
         redactor.add(secret)
-    paper = _is_paper(loaded.settings)
-    found = [_of_files(loaded, account, paper) for account in _accounts(loaded, venue, user)]
+    found = [_of_files(loaded, account) for account in _accounts(loaded, venue, user)]
     return _result(paths, loaded, found, note="files only")
 
 
 async def _check_accounts(
-    loaded: Loaded, paper: bool, venue: str | None, user: str | None, client_of: ClientOf
+    loaded: Loaded, venue: str | None, user: str | None, client_of: ClientOf
 ) -> list[Findings]:
     slots = asyncio.Semaphore(_CONCURRENCY)
 
     async def one(account: AccountId) -> Findings:
-        findings = _of_files(loaded, account, paper)
+        findings = _of_files(loaded, account)
         if findings.problems:
             return findings
         async with slots:
@@ -165,7 +165,7 @@ async def _ask_venue(findings: Findings, client: AccountClient, settings: Settin
         findings.warnings.append(f"free cash is under guards.min_cash_to_buy {guards.min_cash_to_buy}: no entries")
 
 
-def _of_files(loaded: Loaded, account: AccountId, paper: bool) -> Findings:
+def _of_files(loaded: Loaded, account: AccountId) -> Findings:
     """What the files alone say of an account."""
     users = {user.account: user for user in loaded.users}
     findings = Findings(account)
@@ -176,9 +176,7 @@ def _of_files(loaded: Loaded, account: AccountId, paper: bool) -> Findings:
             findings.warnings.append("not enabled: set enabled: true in its user file to copy to it")
         elif user.mode != "active":
             findings.warnings.append(f"mode is {user.mode}")
-    if venue_of(account) != "kraken":
-        findings.problems.append(f"{venue_of(account)} is not served by this version")
-    elif paper:
+    if _is_paper(loaded.settings, venue_of(account)):
         findings.fine.append("paper mode: no credentials needed")
     else:
         state = loaded.credentials.by_account.get(account)
@@ -199,8 +197,8 @@ def _accounts(loaded: Loaded, venue: str | None, user: str | None) -> list[Accou
     return wanted
 
 
-def _is_paper(settings: Settings) -> bool:
-    return settings.mode == "paper" and "kraken" not in settings.overridden_venues()
+def _is_paper(settings: Settings, venue: str) -> bool:
+    return settings.mode == "paper" and venue not in settings.overridden_venues()
 
 
 def _result(paths: Paths, loaded: Loaded, found: list[Findings], note: str) -> Json:

@@ -156,11 +156,14 @@ def _greet(system: System, screen: Screen) -> None:
     ready = sum(1 for m in roster.followers.values() if m.client is not None)
     who = f"master {roster.master.terms.account}, {ready} of {len(roster.followers)} followers connected"
     screen(f"copytrade is ready: {system.settings.mode} mode, {who}, strategy {system.settings.master.strategy}")
-    if system.paper is not None:
-        screen(f"  simulated venue at {system.paper.base_url}, its orders at {system.paper.admin_url}/orders")
+    for name in system.paper.names if system.paper is not None else ():
+        assert system.paper is not None
+        url, admin_url = system.paper.base_url(name), system.paper.admin_url(name)
+        screen(f"  simulated venue at {url} ({name}), its orders at {admin_url}/orders")
     for warning in system.loaded.warnings:
         screen(f"!! {warning}")
-    if not system.settings.guards.suppress_single_exchange_warning and system.settings.mode == "live":
+    alone = len(system.ground.venues) == 1 and system.settings.mode == "live"
+    if alone and not system.settings.guards.suppress_single_exchange_warning:
         screen("!! only one venue is connected: its trouble stops all trading (SUPPRESS_SINGLE_EXCHANGE_WARNING=true)")
     for member in roster:
         balances = system.engine.services.books.balances(member.terms.account)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from copytrade.domain.account import AccountId
 from copytrade.domain.errors import CredentialsRejected, NonceUnavailable, Refused, VenueError
@@ -20,14 +21,24 @@ class Connector:
     """Brings members on line and tries again for those whose venue did not answer. One never waits for another."""
 
     def __init__(
-        self, services: Services, lanes: Lanes, factories: dict[str, AccountFactory], connect_min: Amount
+        self,
+        services: Services,
+        lanes: Lanes,
+        factories: dict[str, AccountFactory],
+        connect_min: Amount,
+        loaded: Callable[[str], Awaitable[None]],
     ) -> None:
+        self._loaded = loaded
         self._services = services
         self._lanes = lanes
         self._factories = factories
         self._connect_min = connect_min
         self._slots = asyncio.Semaphore(services.limits.connect_concurrency)
         self._tasks: dict[AccountId, asyncio.Task[None]] = {}
+
+    def add_factory(self, venue: str, factory: AccountFactory) -> None:
+        """One more venue whose accounts can be connected."""
+        self._factories[venue] = factory
 
     def start(self, member: Member, venue: str) -> asyncio.Task[None]:
         """Begin to connect; the task ends with the first attempt that was not the venue's own trouble."""
@@ -48,6 +59,7 @@ class Connector:
     async def _connect(self, member: Member, venue: str) -> None:
         attempt = 0
         try:
+            await self._loaded(venue)
             while True:
                 async with self._slots:
                     again = await self._attempt(member, venue)
@@ -69,6 +81,7 @@ class Connector:
             log.exception("connecting %s", member.terms.account)
             member.connecting = False
             member.unreachable = (Reason.NOT_CONNECTED, f"a fault in the service: {type(error).__name__}")
+            self._lanes.of(member.terms.account).wake()
 
     async def _attempt(self, member: Member, venue: str) -> bool:
         """One attempt; True when it is worth another."""

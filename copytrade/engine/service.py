@@ -81,10 +81,11 @@ class Engine:
         self.lanes = Lanes(self.services, sender)
         self.fanout = FanOut(self.services, self.lanes, self.tracker, w.planned)
         self.desk = MasterDesk(self.services, self.lanes, self.tracker, self.refresher.now, w.guards)
-        self.connector = Connector(self.services, self.lanes, w.factories, w.connect_min)
+        self.connector = Connector(self.services, self.lanes, w.factories, w.connect_min, self._loaded)
         self.flattener = Flattener(self.services, self.desk, self.fanout, self.tracker)
         self.ready = asyncio.Event()
         self.recovered: dict[str, int] = {}
+        self._loading: dict[str, asyncio.Task[None]] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     # -- start and stop --------------------------------------------------------------------------------------------
@@ -96,7 +97,10 @@ class Engine:
         """
         services = self.services
         for venue in services.venues.values():
-            await self._load(venue)
+            self._loading[venue.name] = asyncio.create_task(self._load(venue), name=f"load {venue.name}")
+        # Nothing can be done without the master's markets; another venue that does not answer holds up its own
+        # accounts and nobody else's.
+        await self._loading[venue_of(services.roster.master.terms.account)]
         connecting = [self.connector.start(member, venue_of(member.terms.account)) for member in services.roster]
         self._tasks = [
             asyncio.create_task(self._guarded(services.fills.run()), name="fills"),
@@ -115,6 +119,9 @@ class Engine:
     async def stop(self, timeout_s: float = 15.0) -> None:
         """Let orders on their way come to their answer, start no new ones, and close everything but the ledger."""
         self.services.closing.set()
+        for loading in self._loading.values():
+            loading.cancel()
+        await asyncio.gather(*self._loading.values(), return_exceptions=True)
         await self.lanes.close(timeout_s)
         for task in self._tasks:
             task.cancel()
@@ -124,6 +131,12 @@ class Engine:
             await venue.close()
 
     # -- what the outside asks for -----------------------------------------------------------------------------------
+
+    def add_venue(self, venue: Venue, factory: AccountFactory) -> None:
+        """One more venue, for accounts that were enrolled while running."""
+        self.services.venues[venue.name] = venue
+        self.connector.add_factory(venue.name, factory)
+        self._loading[venue.name] = asyncio.create_task(self._load(venue), name=f"load {venue.name}")
 
     def apply_terms(self, terms: Mapping[AccountId, FollowerTerms]) -> None:
         """Put changed follower settings in force: enrol, change, or let go."""
@@ -204,6 +217,12 @@ class Engine:
             self.services.alert(f"an exit of {record.symbol} for {record.account} is held: {detail}")
             return
         self.lanes.submit(work_of(self.services, self.services.ledger.state.orders[next_leg.order_id]))
+
+    async def _loaded(self, venue: str) -> None:
+        """Return once the venue's markets are known; at once for a venue that nobody serves."""
+        loading = self._loading.get(venue)
+        if loading is not None:
+            await asyncio.shield(loading)
 
     async def _load(self, venue: Venue) -> None:
         attempt = 0

@@ -1,72 +1,85 @@
-"""Paper trading: the simulated venue that the worker carries along, with an account for the master and every user.
+"""Paper trading: the simulated venues that the worker carries along, with an account for the master and every user.
 
-It keeps its own file under `state/paper/`, written before each reply, so that it outlives the worker as a real venue
-would: after a crash, what it accepted is still there to be found.
+They keep files of their own under `state/paper/`, written before each reply, so that they outlive the worker as real
+venues would: after a crash, what they accepted is still there to be found.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from decimal import Decimal
+from typing import TYPE_CHECKING, Any
 
-from copytrade.domain.account import MASTER_USER, AccountId, user_of
+from copytrade.domain.account import MASTER_USER, AccountId, account_id, user_of, venue_of
 from copytrade.settings.model import Settings
 from copytrade.settings.users import User
 from copytrade.wiring.paths import STATE_MODE, Paths
+from copytrade.wiring.venues import PAPER_TIER, Keys
 
-TIER = "pro"  # paper traders try things out: the widest of the venue's own limits
+if TYPE_CHECKING:
+    from copytrade.simulator.venue import SimulatedVenue
 
 
-class PaperVenue:
-    """An embedded, strict Kraken on loopback. Start it in the loop that trades, or any other."""
+# Venues whose keys can be tied to addresses; there the adapters warn of (or refuse) one that is not.
+_KEYS_WITH_ADDRESSES = frozenset({"kraken", "okx", "binance"})
 
-    def __init__(self, settings: Settings, paths: Paths) -> None:
-        from copytrade.simulator.kraken import KrakenSimulator  # only paper mode pays for it
+
+class PaperVenues:
+    """Embedded, strict simulated venues on loopback. Start them in the loop that trades, or any other."""
+
+    def __init__(self, settings: Settings, paths: Paths, names: Collection[str]) -> None:
+        from copytrade.simulator.command import make_venue  # only paper mode pays for it
         from copytrade.simulator.server import SimulatorServer
 
+        paper = settings.paper
         store = None
-        if settings.paper.store:
+        if paper.store:
             paths.paper.mkdir(mode=STATE_MODE, parents=True, exist_ok=True)
-            store = paths.paper / "kraken.sqlite"
+            store = paths.paper
         self._settings = settings
-        self._sim = KrakenSimulator(
-            seed=settings.paper.seed,
-            volatility=float(settings.paper.volatility),
-            fill_delay_ms=settings.paper.fill_delay_ms,
-            store=store,
-        )
-        self._server = SimulatorServer([self._sim], reply_delay_ms=settings.paper.reply_delay_ms)
-        self._credentials: dict[AccountId, tuple[str, str]] = {}
+        self._simulators: dict[str, SimulatedVenue] = {
+            name: make_venue(name, paper.seed, store, float(paper.volatility), paper.fill_delay_ms, rate_limits=True)
+            for name in sorted(names)
+        }
+        self._server = SimulatorServer(list(self._simulators.values()), reply_delay_ms=paper.reply_delay_ms)
+        self._keys: dict[AccountId, Keys] = {}
 
     @property
-    def base_url(self) -> str:
-        return self._server.url("kraken")
+    def names(self) -> Collection[str]:
+        return self._simulators.keys()
 
-    @property
-    def admin_url(self) -> str:
-        return self._server.admin_url("kraken")
+    def base_url(self, venue: str) -> str:
+        return self._server.url(venue)
+
+    def admin_url(self, venue: str) -> str:
+        return self._server.admin_url(venue)
 
     async def start(self) -> None:
         await self._server.start()
 
     async def stop(self) -> None:
         await self._server.stop()
-        self._sim.close()
+        for simulator in self._simulators.values():
+            simulator.close()
 
     def enrol(self, users: Iterable[User]) -> None:
         """See that the master and every user has an account there; balances of known ones stay as they are."""
-        self._account(AccountId(f"kraken:{MASTER_USER}"), self._settings.paper.master_cash)
+        paper = self._settings.paper
+        self._enrol(account_id(self._settings.master.venue, MASTER_USER), paper.master_cash)
         for user in users:
-            if user.broker_type == "kraken":
-                cash = self._settings.paper.follower_cash if user.paper_cash is None else user.paper_cash
-                self._account(AccountId(user.account), cash)
+            cash = paper.follower_cash if user.paper_cash is None else user.paper_cash
+            self._enrol(AccountId(user.account), cash)
 
-    def credentials(self, account: AccountId) -> tuple[str, str] | None:
-        """The made-up key and secret of an account; None for one that was never enrolled."""
-        return self._credentials.get(account)
+    def keys(self, account: AccountId) -> Keys | None:
+        """The made-up credentials of an account; None for one that was never enrolled."""
+        return self._keys.get(account)
 
-    def _account(self, account: AccountId, cash: Decimal) -> None:
-        if account in self._credentials:
+    def _enrol(self, account: AccountId, cash: Decimal) -> None:
+        simulator = self._simulators.get(venue_of(account))
+        if simulator is None or account in self._keys:
             return
-        made = self._sim.add_account(user_of(account), {"USD": cash}, tier=TIER, ip_allowlist=("127.0.0.1",))
-        self._credentials[account] = (made.key, made.secret)
+        extras: dict[str, Any] = {}
+        if simulator.name in _KEYS_WITH_ADDRESSES:
+            extras["ip_allowlist"] = ("127.0.0.1",)
+        balances = {simulator.currency: cash}
+        self._keys[account] = simulator.add_account(user_of(account), balances, tier=PAPER_TIER, **extras)

@@ -22,8 +22,8 @@ from copytrade.settings.model import Settings
 from copytrade.settings.redaction import Redactor
 from copytrade.settings.watch import Change, Rejected
 from copytrade.wiring.convert import copy_rules, follower_terms, limits, master_guards, master_terms
-from copytrade.wiring.ground import CannotStart, Ground, StateBusy, refuse_unserved
-from copytrade.wiring.paper import PaperVenue
+from copytrade.wiring.ground import CannotStart, Ground, StateBusy, refuse_unserved, venues_in_use
+from copytrade.wiring.paper import PaperVenues
 from copytrade.wiring.paths import Paths
 
 log = logging.getLogger("copytrade.system")
@@ -68,7 +68,7 @@ class System:
         return self.ground.settings
 
     @property
-    def paper(self) -> PaperVenue | None:
+    def paper(self) -> PaperVenues | None:
         return self.ground.paper
 
     async def __aenter__(self) -> Self:
@@ -92,6 +92,10 @@ class System:
         """Put changed files in force, on the event loop's thread. Raises `CannotStart` for what is not served."""
         refuse_unserved(change.loaded, self.paths)
         self.ground.take_secrets(change.loaded)
+        for name in venues_in_use(change.loaded):
+            if name not in self.ground.venues:
+                self.ground.add_venue(name)
+                self.engine.add_venue(self.ground.venues[name], self.ground.factories[name])
         if self.paper is not None:
             self.paper.enrol(change.loaded.users)
         settings = change.loaded.settings
@@ -104,13 +108,12 @@ class System:
         self.ledger = Ledger.open(self.paths.ledger, group_ms=self.settings.engine.ledger_group_ms)
         followers = follower_terms(self.settings, self.loaded.users)
         self._warn_of_orphans(followers)
-        venue = self.ground.venue
         wiring = Wiring(
             ledger=self.ledger,
             clock=self._hooks.clock,
             kill=KillSwitch(self.paths.state, self._environ),
-            venues={venue.name: venue},
-            factories={venue.name: self.ground.accounts},
+            venues=dict(self.ground.venues),
+            factories=dict(self.ground.factories),
             master=master_terms(self.settings),
             followers=followers,
             rules=copy_rules(self.settings),

@@ -89,10 +89,10 @@ async def test_no_secret_anywhere(tmp_path: Path) -> None:
             shown += [repr(member) for member in services.roster]
             shown += [repr(member.client) for member in services.roster]
             shown += [repr(vars(member.client)) for member in services.roster if hasattr(member.client, "__dict__")]
-            shown += [repr(desk.system.loaded), repr(desk.system.loaded.credentials), repr(desk.system.ground.accounts)]
+            shown += [repr(desk.system.loaded), repr(desk.system.loaded.credentials), repr(desk.system.ground.factories["kraken"])]
             for account in ("kraken:nobody", "kraken:alice_smith"):
                 try:
-                    desk.system.ground.accounts(account)
+                    desk.system.ground.factories["kraken"](account)
                     raise CopyTradeError("made up")
                 except CopyTradeError as error:
                     shown.append("".join(traceback.format_exception(error)))
