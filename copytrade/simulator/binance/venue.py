@@ -43,6 +43,7 @@ from copytrade.simulator.venue import Clock, Credentials, Incoming, Reply, Simul
 FIRST_ORDER_ID = 28_000_000_000  # beyond 32 bits, as the exchange's are
 FIRST_TRADE_ID = 3_400_000_000
 KEY_CHARACTERS = 64
+LOOPBACK = ("127.0.0.1", "::1")
 JSON_TYPE = "application/json;charset=UTF-8"
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
@@ -101,14 +102,14 @@ class BinanceSimulator(SimulatedVenue):
         tier: str | None = None,
         key: str | None = None,
         secret: str | None = None,
-        ip_allowlist: tuple[str, ...] = (),
+        ip_allowlist: tuple[str, ...] = LOOPBACK,
         public_key: str | None = None,
     ) -> Credentials:
         """Make an account with a key; if the account exists, add or replace the key and leave its money alone.
 
-        Permissions have the names of `apiRestrictions`. Key and secret are made from the seed unless given; a secret
-        or public key (PEM, Ed25519 or RSA) that was given is never written to the store, so give it again after a
-        restart. `tier` is for other venues. Raises ValueError.
+        Permissions have the names of `apiRestrictions`; with no addresses the key works from anywhere. Key and secret
+        are made from the seed unless given; a secret or public key (PEM, Ed25519 or RSA) that was given is never
+        written to the store, so give it again after a restart. `tier` is for other venues. Raises ValueError.
         """
         wanted = DEFAULT_PERMISSIONS if permissions is None else tuple(permissions)
         if unknown := set(wanted) - set(PERMISSIONS):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -266,7 +266,7 @@ class BinanceAccount:
             f"{self._account}: order {order.reference} has more trades than can be read; check it by hand"
         )
 
-    async def _in_quote(self, fees: dict[str, Decimal] | Any, quote: str) -> Decimal:
+    async def _in_quote(self, fees: Mapping[str, Decimal], quote: str) -> Decimal:
         """Fees in a third asset (BNB) in units of the quote currency, at its price now: the trade's own is not told."""
         if not fees:
             return ZERO

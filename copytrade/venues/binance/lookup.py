@@ -2,7 +2,7 @@
 
 Binance keeps a client order id unique among open orders only, and takes it again once its order has filled: a second
 request for a market order would trade a second time. So nothing may be sent again before this look-up has found
-nothing, after the receive window of the first request, past which Binance refuses it even at the matching engine's door.
+nothing, after the receive window of the first request, past which Binance refuses it even before its matching engine.
 """
 
 from __future__ import annotations
@@ -80,8 +80,8 @@ class Lookup:
                 return self._best([order for order in found if self._is_ours(order)])
             fields = {"symbol": self._symbol, "orderId": str(page[-1]["orderId"] + 1), "limit": str(PAGE)}
         raise VenueError(
-            f"{self._ticket.account}: more than {self._pages_max * PAGE} orders in {self._symbol}: the look-up of order "
-            f"{self._ticket.order_id} has no end. Look the order up by hand at binance.com"
+            f"{self._ticket.account}: more than {self._pages_max * PAGE} orders in {self._symbol}: the look-up of "
+            f"order {self._ticket.order_id} has no end. Look the order up by hand at binance.com"
         )
 
     async def _page(self, fields: dict[str, str]) -> list[dict[str, Any]]:

@@ -101,15 +101,21 @@ class BinanceVenue:
         self._clock_doubted = False
         self._clock_lock = asyncio.Lock()
         self._loading = asyncio.Lock()
+        self._bids: dict[str, dict[str, Decimal]] = {}
+        self._bids_at: float | None = None
+        self._bids_lock = asyncio.Lock()
         self._tickers: Mapping[str, tuple[Decimal, Decimal]] = {}
-        self._tickers_at: float | None = None
-        self._tickers_lock = asyncio.Lock()
         self._wallet_calls: bool | None = None
         self._sleep = sleep
 
     @property
     def name(self) -> str:
         return NAME
+
+    @property
+    def currency(self) -> str:
+        """What its accounts are measured in."""
+        return self.options.currency
 
     def connect_account(self, account: AccountId, key: str, secret: str) -> BinanceAccount:
         """An account over this venue's connections; sends nothing yet. Raises `CredentialsRejected`."""
@@ -169,13 +175,19 @@ class BinanceVenue:
 
         Raises `VenueError`.
         """
-        async with self._tickers_lock:
-            at = self._tickers_at
-            if at is None or self.monotonic() - at > self.options.valuation_max_age_s:
-                self._tickers = _read_tickers(await self._public("ticker/bookTicker", {}, BOOK_TICKER_WEIGHT))
-                self._tickers_at = self.monotonic()
         if not len(self.symbols):
             await self.load_instruments()
+        async with self._bids_lock:
+            at = self._bids_at
+            if at is None or self.monotonic() - at > self.options.valuation_max_age_s:
+                self._tickers = _read_tickers(await self._public("ticker/bookTicker", {}, BOOK_TICKER_WEIGHT))
+                self._bids_at = self.monotonic()
+                self._bids.clear()
+            if currency not in self._bids:
+                self._bids[currency] = self._bids_in(currency)
+            return self._bids[currency]
+
+    def _bids_in(self, currency: str) -> dict[str, Decimal]:
         prices: dict[str, Decimal] = {}
         for instrument in self.symbols:
             if instrument.venue_symbol not in self._tickers:
@@ -209,24 +221,29 @@ class BinanceVenue:
     async def settle_clock(self) -> None:
         """Ask for the venue's clock if it is in doubt. Never raises for what a venue can do."""
         if self._clock_doubted:
-            await self.refresh_clock()
+            async with self._clock_lock:
+                if self._clock_doubted:  # one asks for all
+                    await self._ask_clock()
 
     async def refresh_clock(self) -> None:
-        """Compare the clocks. Never raises for what a venue can do; ours is then taken to be as before."""
+        """Compare the clocks. Never raises for what a venue can do; the offset is then taken to be as before."""
         async with self._clock_lock:
-            asked_at = self.clock()
-            try:
-                # Once and without repeats: the time of a repeated call would not be the call's own.
-                result = await self._public_once("time", {}, LIGHT_WEIGHT, ENTRY_RESERVE, self.wire)
-                server_ms = result["serverTime"]
-                if type(server_ms) is not int:
-                    raise ValueError(f"serverTime is {server_ms!r:.40}")
-            except (VenueError, KeyError, TypeError, ValueError) as error:
-                logger.warning("Binance's clock could not be read, ours is taken to be as before: %s", error)
-                return
-            self._clock_offset.observe(server_ms, asked_at, self.clock())
-            self._clock_asked_at = self.monotonic()
-            self._clock_doubted = False
+            await self._ask_clock()
+
+    async def _ask_clock(self) -> None:
+        try:
+            # Without repeats: the moments of sending and answering must be those of one request.
+            reply = await self._get("/api/v3/time", {}, LIGHT_WEIGHT, ENTRY_RESERVE, self.wire)
+            server_ms = _read_answered(reply, "time")["serverTime"]
+            if type(server_ms) is not int:
+                raise ValueError(f"serverTime is {server_ms!r:.40}")
+        except (VenueError, KeyError, TypeError, ValueError) as error:
+            logger.warning("Binance's clock could not be read, its offset is taken to be as before: %s", error)
+            return
+        finally:
+            self._clock_doubted = False  # an answer that fails as well must not hold up every order
+        self._clock_offset.observe(server_ms, reply.sent_at, reply.at)
+        self._clock_asked_at = self.monotonic()
         if abs(self.offset.total_seconds()) > self.options.clock_skew_max_s:
             logger.warning(
                 "this machine's clock is %.1f s off from Binance's; timestamps are corrected, but set the clock (NTP)",
@@ -236,7 +253,7 @@ class BinanceVenue:
     # -- connections and limits --------------------------------------------------------------------------------
 
     async def warm(self, connections: int) -> int:
-        """See that so many connections are open; returns how many are. Never raises. Now and then asks for the clock."""
+        """See that so many connections are open; returns how many are. Never raises. Now and then it asks the time."""
         asked_at = self._clock_asked_at
         if asked_at is None or self.monotonic() - asked_at >= self.options.clock_refresh_s:
             await self.refresh_clock()
@@ -244,10 +261,12 @@ class BinanceVenue:
 
     async def afford(self, what: str, weight: int, reserve: float) -> None:
         """Wait until a call fits into the address's limits. Raises `VenueRefusedRead` when that takes too long."""
-        wait_s = self.address.wait_s(weight, reserve)
-        if wait_s > self.options.read_total_s:
-            raise VenueRefusedRead(f"{what} has to wait {wait_s:.0f} s for Binance's rate limit", math.ceil(wait_s))
-        if wait_s > 0:
+        waited_s = 0.0
+        # Whoever waited looks again: of all that wait for one turn of the limit, only some fit into the next span.
+        while (wait_s := self.address.wait_s(weight, reserve)) > 0:
+            waited_s += wait_s
+            if waited_s > self.options.read_total_s:
+                raise VenueRefusedRead(f"{what} has to wait {wait_s:.0f} s for Binance's rate limit", math.ceil(wait_s))
             await self._sleep(wait_s)
         self.address.charge(weight)
 
@@ -310,6 +329,13 @@ class BinanceVenue:
             raise VenueUnavailable(f"no answer from Binance to {path}: {failure.detail}") from failure
         self.address.observe(reply.headers)
         return reply
+
+
+def _read_answered(reply: Reply, path: str) -> Any:
+    answer = read_answer(reply)
+    if isinstance(answer, str | Fault):
+        raise VenueUnavailable(f"no usable answer from Binance to {path}: {answer}")
+    return answer.result
 
 
 def _read_tickers(result: Any) -> dict[str, tuple[Decimal, Decimal]]:

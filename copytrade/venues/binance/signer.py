@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple, NoReturn
 
-from binance.client import Client
+from binance.client import Client  # type: ignore[import-untyped]
 
 from copytrade.domain.errors import CredentialsRejected
 
@@ -67,6 +67,8 @@ class BinanceSigner(Client):  # type: ignore[misc]  # python-binance has no type
     Raises `CredentialsRejected` for a key or secret that cannot be one, without showing it.
     """
 
+    session: None = None  # nothing is sent through it; the SDK looks for it when the object goes, however far it came
+
     def __init__(self, key: str, secret: str, venue_now: Callable[[], datetime]) -> None:
         _check_shape(key, secret)
         # Not the SDK's own constructor: that opens a session, two WebSocket clients and an event loop, and pings.
@@ -79,7 +81,6 @@ class BinanceSigner(Client):  # type: ignore[misc]  # python-binance has no type
         self.testnet = False
         self.demo = False
         self.verbose = False
-        self.session: None = None
         self.response: None = None
         self.timestamp_offset: float = 0
         self._requests_params: None = None
