@@ -86,7 +86,7 @@ class Books:
         return FollowerBook(
             terms=terms,
             instrument=instrument,
-            currency=balances.currency if balances else "USD",
+            currency=balances.currency if balances else instrument.quote if instrument else "USD",
             equity=balances.equity if balances else None,
             cash=balances.cash if balances else None,
             equity_at=balances.at if balances else None,

@@ -28,8 +28,13 @@ class Markets:
         return found.instrument(symbol) if found else None
 
     def listing(self, venue: str, symbol: str, asset_class: AssetClass) -> Instrument | None:
-        """The market at `venue` that stands for `symbol`: the same quote currency first, then its stand-ins."""
-        for name in self.names(symbol):
+        """The market at `venue` that stands for `symbol`. Of those that may, the one in the currency that accounts
+        there are measured in comes first: they could pay for no other."""
+        adapter = self._venues.get(venue)
+        if adapter is None:
+            return None
+        paid_in = f"/{adapter.currency}"
+        for name in sorted(self.names(symbol), key=lambda name: not name.endswith(paid_in)):
             found = self.instrument(venue, name)
             if found is not None and found.asset_class is asset_class:
                 return found

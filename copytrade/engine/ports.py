@@ -115,6 +115,11 @@ class Venue(Protocol):
     @property
     def name(self) -> str: ...
 
+    @property
+    def currency(self) -> str:
+        """The quote currency that its accounts are measured in."""
+        ...
+
     def instrument(self, spelling: str) -> Instrument | None:
         """By any spelling the venue uses, or ours. None when the venue does not list it."""
         ...

@@ -86,6 +86,11 @@ class CoinbaseVenue:
     def name(self) -> str:
         return NAME
 
+    @property
+    def currency(self) -> str:
+        """What its accounts are measured in."""
+        return self.options.currency
+
     def connect_account(self, account: AccountId, key: str, secret: str) -> CoinbaseAccount:
         """An account over this venue's connections; sends nothing yet. Raises `CredentialsRejected`."""
         from copytrade.venues.coinbase.signer import CoinbaseSigner  # the SDK costs 0.3 s and 30 MB: not before now

@@ -84,6 +84,11 @@ class KrakenVenue:
     def name(self) -> str:
         return NAME
 
+    @property
+    def currency(self) -> str:
+        """What its accounts are measured in."""
+        return self.options.currency
+
     def connect_account(self, account: AccountId, key: str, secret: str, nonces: NonceSource) -> KrakenAccount:
         """An account over this venue's connections; sends nothing yet. Raises `CredentialsRejected`."""
         return KrakenAccount(self, account, KrakenSigner(key, secret, nonces))

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -36,6 +36,7 @@ TIME = "/api/v5/public/time"
 INSTRUMENTS = "/api/v5/public/instruments"
 TICKER = "/api/v5/market/ticker"
 TICKERS = "/api/v5/market/tickers"
+Read = Callable[[str, Mapping[str, str]], Awaitable[list[Any]]]
 # A doubted clock is read anew, but not at every order while OKX goes on refusing.
 CLOCK_RETRY_S = 2.0
 
@@ -85,6 +86,11 @@ class OkxVenue:
     @property
     def name(self) -> str:
         return NAME
+
+    @property
+    def currency(self) -> str:
+        """What its accounts are measured in."""
+        return self.options.currency
 
     def connect_account(self, account: AccountId, key: str, secret: str, passphrase: str) -> OkxAccount:
         """An account over this venue's connections; sends nothing yet. Raises `CredentialsRejected`."""
@@ -183,16 +189,19 @@ class OkxVenue:
         self._clock_doubted = True
 
     async def check_clock(self) -> None:
-        """Read OKX's clock if there is cause to doubt what we think of it. Never raises."""
+        """Read OKX's clock if there is cause to doubt what we think of it. Never raises.
+
+        Once and no more: an order may be waiting behind it.
+        """
         asked_at = self._clock_asked_at
         if self._clock_doubted and (asked_at is None or self.monotonic() - asked_at >= CLOCK_RETRY_S):
-            await self._refresh_clock()
+            await self._refresh_clock(self._public_once)
 
-    async def _refresh_clock(self) -> None:
+    async def _refresh_clock(self, read: Read | None = None) -> None:
         self._clock_asked_at = self.monotonic()
         asked_at = self.clock()
         try:
-            data = await self._public(TIME, {})
+            data = await (read or self._public)(TIME, {})
             self._clock_offset.observe(int(data[0]["ts"]), asked_at, self.clock())
         except (VenueError, IndexError, KeyError, TypeError, ValueError) as error:
             logger.warning("OKX's clock could not be read, ours is taken to be right: %s", error)
