@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from copytrade.domain.account import AccountId
-from copytrade.domain.errors import VenueRefusedRead, VenueUnavailable
+from copytrade.domain.errors import CredentialsRejected, VenueError, VenueRefusedRead, VenueUnavailable
 from copytrade.domain.order import Effect
 from copytrade.domain.reasons import Reason
 from copytrade.domain.venue import (
@@ -26,7 +26,6 @@ from copytrade.domain.venue import (
 )
 from copytrade.venues.coinbase import balances as money
 from copytrade.venues.coinbase.allowance import Allowance
-from copytrade.venues.coinbase.clock import ClockReading
 from copytrade.venues.coinbase.envelope import Rejection, read_reply
 from copytrade.venues.coinbase.errors import Refusal, classify_failure, classify_rejection
 from copytrade.venues.coinbase.keys import read_permissions
@@ -99,8 +98,14 @@ class CoinbaseAccount:
         verdict = self._verdict(ticket, reply)
         if isinstance(verdict, Accepted):
             return verdict
+        if isinstance(verdict, Refusal) and verdict.reason is Reason.BAD_KEY:
+            if await venue.clock_was_wrong(reading):
+                why = "the token was not taken for its date: a clock had been set, and is corrected now"
+                return RefusedByVenue(Reason.DEADLINE_ELAPSED, why, reply.at, reply.sent_at, retry_after_s=1.0)
+            if not await self._key_is_rejected():
+                verdict = "the token was turned away, yet the key is good: what answered need not be Coinbase"
         if isinstance(verdict, Refusal):
-            return await self._refused(verdict, reply, signed_at, reading)
+            return self._refused(verdict, reply)
         return Unknown(verdict, reply.sent_at, reply.at, signed_at + venue.absent_after)
 
     def _verdict(self, ticket: OrderTicket, reply: Reply) -> Accepted | Refusal | str:
@@ -120,20 +125,22 @@ class CoinbaseAccount:
         failed = classify_failure(got.body)
         return failed if isinstance(failed, Refusal) else failed.detail
 
-    async def _refused(
-        self, refusal: Refusal, reply: Reply, signed_at: datetime, reading: ClockReading
-    ) -> RefusedByVenue:
-        """The refusal in the engine's words; a token that was refused for its date is no fault of the key."""
+    def _refused(self, refusal: Refusal, reply: Reply) -> RefusedByVenue:
         if refusal.reason is Reason.RATE_LIMITED:
             self._allowance.refused(refusal.retry_after_s or 0.0)
-        if refusal.reason is Reason.BAD_KEY:
-            too_late = reply.at - signed_at >= timedelta(seconds=self._options.token_life_s)
-            if too_late or await self._venue.clock_was_wrong(reading):
-                why = "the token had expired on the way" if too_late else "a clock had been set; it is corrected now"
-                return RefusedByVenue(Reason.DEADLINE_ELAPSED, why, reply.at, reply.sent_at, retry_after_s=1.0)
         return RefusedByVenue(
             refusal.reason, refusal.detail, reply.at, reply.sent_at, refusal.retry_after_s, refusal.parks_account
         )
+
+    async def _key_is_rejected(self) -> bool:
+        """Whether a read is turned away as the order was. The 401 is one plain word that any server could have sent."""
+        try:
+            await self._reads.call("get_api_key_permissions", urgent=True)
+        except CredentialsRejected:
+            return True
+        except VenueError:
+            return False
+        return False
 
     async def cancel(self, venue_order_id: str) -> None:
         """Cancel a resting order; one that is over already is no error. Raises `VenueError`."""

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from copytrade.domain.errors import VenueError, VenueUnavailable
 from copytrade.domain.venue import Execution, OrderTicket
 from copytrade.venues.coinbase.envelope import Answer, Rejection
-from copytrade.venues.coinbase.orders import entries_in, read_execution
+from copytrade.venues.coinbase.orders import entries_in, is_order_id, read_execution
 
 logger = logging.getLogger(__name__)
 
@@ -65,14 +65,14 @@ class Lookup:
         async for page in self._pages("list_orders", "orders", {"start_date": self._start}):
             for order in page:
                 self._take(order)
-        if found := self._chosen():
-            return found
+            if found := self._chosen():
+                return found  # a double, if there were one, was sent within seconds of it: it is on the same page
         missing: dict[str, None] = {}
         begin = {"start_sequence_timestamp": self._start, "product_ids": [self._ticket.instrument.venue_symbol]}
         async for page in self._pages("get_fills", "fills", begin):
             for fill in page:
                 order_id = fill.get("order_id")
-                if not isinstance(order_id, str) or not order_id:
+                if not isinstance(order_id, str) or not is_order_id(order_id):
                     raise VenueUnavailable("Coinbase's list of fills has one without an order id: it proves nothing")
                 if order_id not in self._seen and order_id not in self._known:
                     missing[order_id] = None

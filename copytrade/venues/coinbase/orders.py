@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
@@ -11,7 +12,8 @@ from copytrade.domain.errors import VenueUnavailable
 from copytrade.domain.money import Amount, Quantity, parse_decimal
 from copytrade.domain.venue import Execution, ExecutionStatus, OrderTicket
 
-_ID_MAX = 64
+# Ids are UUIDs; anything that would need quoting in a path is none.
+is_order_id = re.compile(r"[A-Za-z0-9_-]{1,64}").fullmatch
 # docs.cdp.coinbase.com, Get Order, `status`. UNKNOWN_ORDER_STATUS is left out: it says that the venue does not know.
 _STATUSES = {
     "PENDING": ExecutionStatus.OPEN,
@@ -42,7 +44,7 @@ def accepted_id(ticket: OrderTicket, body: Mapping[str, Any]) -> str | None:
         and told.get("product_id") == ticket.instrument.venue_symbol
         and told.get("side") == ticket.side.value.upper()
     )
-    return order_id if ours and isinstance(order_id, str) and 0 < len(order_id) <= _ID_MAX else None
+    return order_id if ours and isinstance(order_id, str) and is_order_id(order_id) else None
 
 
 def read_execution(order: Any, at: datetime) -> Execution:
@@ -53,7 +55,7 @@ def read_execution(order: Any, at: datetime) -> Execution:
     """
     try:
         order_id = order["order_id"]
-        if not isinstance(order_id, str) or not 0 < len(order_id) <= _ID_MAX:
+        if not is_order_id(order_id):
             raise ValueError("order_id is no id")
         status = _STATUSES[order["status"]]
         filled = _amount(order, "filled_size")

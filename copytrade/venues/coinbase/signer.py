@@ -47,7 +47,7 @@ ALLOWED_CALLS = frozenset(
 ALLOWED_REQUESTS = (
     ("POST", re.compile(rf"{_PREFIX}/orders")),
     ("POST", re.compile(rf"{_PREFIX}/orders/batch_cancel")),
-    ("GET", re.compile(rf"{_PREFIX}/orders/historical/[A-Za-z0-9-]+")),
+    ("GET", re.compile(rf"{_PREFIX}/orders/historical/[A-Za-z0-9_-]+")),
     ("GET", re.compile(rf"{_PREFIX}/(accounts|best_bid_ask|key_permissions)")),
 )
 _client_id = re.compile(r"[a-z0-9]{1,36}").fullmatch
