@@ -11,7 +11,7 @@ import pytest
 from account_contract import AccountContract, before, let_through
 from okx_lab import ALICE, BTC_USDT, OPTIONS, okx_lab, seconds_later
 
-from copytrade.domain.errors import CredentialsRejected, VenueError, VenueRefusedRead
+from copytrade.domain.errors import CredentialsRejected, VenueError, VenueRefusedRead, VenueUnavailable
 from copytrade.domain.money import Amount, Quantity
 from copytrade.domain.order import Side
 from copytrade.domain.reasons import Reason
@@ -177,14 +177,51 @@ async def test_market_purchase_is_never_made_smaller(lab):
     assert lab.orders() == []
 
 
-async def test_limit_that_does_not_fill_is_forgotten_after_two_hours_and_harms_nobody(lab):
+async def test_limit_that_did_not_fill_is_forgotten_after_two_hours_and_ends_as_cancelled(lab):
     placed = await lab.account.place(lab.order(limit="49000"), let_through)
     assert (await lab.account.find(lab.order(), before(), ())).status is ExecutionStatus.CANCELLED
     lab.time.now_s += 7_300
     assert await lab.account.find(lab.order(), before(), ()) is None
-    with pytest.raises(VenueRefusedRead, match="51603"):
+    with pytest.raises(VenueUnavailable, match="does not show"):
         await lab.account.execution(placed.venue_order_id)
-    assert (await lab.account.balances()).cash == Amount.of(10_000)
+    lab.time.now_s += 590
+    with pytest.raises(VenueUnavailable, match="does not show"):
+        await lab.account.execution(placed.venue_order_id)
+    lab.time.now_s += 20
+    execution = await lab.account.execution(placed.venue_order_id)
+    assert (execution.status, execution.quantity.value) == (ExecutionStatus.CANCELLED, 0)
+    assert execution.venue_order_id == placed.venue_order_id
+
+
+async def test_order_that_is_missing_for_a_while_is_not_given_up(lab):
+    placed = await lab.account.place(lab.order(), let_through)
+    lab.fault("error", when="before", method=ORDER, error="51603", count=1)
+    assert (await lab.account.execution(placed.venue_order_id)).status is ExecutionStatus.FILLED, "the archive has it"
+    for _ in range(3):
+        lab.fault("error", when="before", method=ORDER, error="51603", count=1)
+        lab.fault("error", when="before", method="GET /trade/orders-history-archive", error="0", count=1)
+        with pytest.raises(VenueUnavailable, match="shows trades"):
+            await lab.account.execution(placed.venue_order_id)
+        lab.time.now_s += 1_000
+    lab.sim.faults.remove()
+    assert (await lab.account.execution(placed.venue_order_id)).status is ExecutionStatus.FILLED
+
+
+async def test_time_without_an_order_counts_from_anew_once_it_was_shown(lab):
+    lab.fault("hide", method=PLACE, hide_s=2_000, count=1)
+    placed = await lab.account.place(lab.order(), let_through)
+    with pytest.raises(VenueUnavailable):
+        await lab.account.execution(placed.venue_order_id)
+    lab.time.now_s += 500
+    with pytest.raises(VenueUnavailable):
+        await lab.account.execution(placed.venue_order_id)
+    lab.time.now_s += 1_600
+    assert (await lab.account.execution(placed.venue_order_id)).status is ExecutionStatus.FILLED
+    lab.fault("error", when="before", method=ORDER, error="51603", count=1)
+    for method in ("orders-history-archive", "fills", "fills-history"):
+        lab.fault("error", when="before", method=f"GET /trade/{method}", error="0", count=1)
+    with pytest.raises(VenueUnavailable, match="does not show"):
+        await lab.account.execution(placed.venue_order_id)
 
 
 async def test_resting_order_is_cancelled():

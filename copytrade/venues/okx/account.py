@@ -26,13 +26,14 @@ from copytrade.domain.venue import (
 from copytrade.venues.budget import DecayCounter
 from copytrade.venues.okx import balances as money
 from copytrade.venues.okx.envelope import OK, Envelope, read_envelope
-from copytrade.venues.okx.errors import CANCEL_IS_OVER, Refusal, classify
+from copytrade.venues.okx.errors import CANCEL_IS_OVER, NOT_THERE, Refusal, classify
 from copytrade.venues.okx.keys import read_config
 from copytrade.venues.okx.lookup import Lookup
 from copytrade.venues.okx.options import ACCOUNT_ORDERS_PER_2_S, EXIT_RESERVE, ORDERS_PER_2_S
 from copytrade.venues.okx.orders import is_order_id, joined_id, order_fields, read_execution, rows, split_id
 from copytrade.venues.okx.reads import SignedReads, counter_for
 from copytrade.venues.okx.signer import OkxSigner
+from copytrade.venues.okx.vanished import Vanished
 from copytrade.venues.pool import Gate
 from copytrade.venues.wire import Reply, WireFailure
 
@@ -63,6 +64,7 @@ class OkxAccount:
         self._reads = SignedReads(
             account, venue.wire, signer, venue.retries, venue.monotonic, venue.now, venue.check_clock, venue.doubt_clock
         )
+        self._vanished = Vanished(self._reads.call, venue.monotonic, venue.clock)
 
     def __repr__(self) -> str:
         return f"OkxAccount({self._account!r})"
@@ -186,7 +188,13 @@ class OkxAccount:
         """How far the order has come. Raises `VenueError`."""
         inst_id, order_id = split_id(venue_order_id)
         instrument = await self._venue.listed(inst_id)
-        orders = rows(await self._reads.call("get_order", {"instId": inst_id, "ordId": order_id}), "orders")
+        envelope = await self._reads.ask("get_order", {"instId": inst_id, "ordId": order_id})
+        if envelope.code in NOT_THERE:
+            return await self._vanished.execution(instrument, order_id)
+        if envelope.code != OK:
+            raise self._reads.refused("get_order", envelope.code, envelope.message)
+        orders = rows(envelope.data, "orders")
+        self._vanished.shown(venue_order_id)
         if len(orders) != 1 or orders[0].get("ordId") != order_id:
             raise VenueUnavailable(f"{self._account}: OKX does not show order {venue_order_id}; ask again later")
         return read_execution(orders[0], instrument, self._venue.clock())
