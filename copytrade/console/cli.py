@@ -172,6 +172,8 @@ def simulator(
     fill_delay_ms: Annotated[int, typer.Option("--fill-delay-ms", min=0)] = 0,
     store: Annotated[Path | None, typer.Option("--store", help="Folder to carry on from after a restart.")] = None,
     rate_limits: Annotated[bool, typer.Option(help="Keep the venue's rate limits.")] = True,
+    volatility: Annotated[float, typer.Option("--volatility", min=0, help="Per second; 0 freezes prices.")] = 0.0001,
+    tier: Annotated[str, typer.Option("--tier", help="Kraken's: starter, intermediate or pro.")] = "intermediate",
 ) -> None:
     """Run the simulated venues alone: prints their URLs and keys as one line of JSON, then serves until stopped."""
     from copytrade.simulator.command import run
@@ -179,7 +181,7 @@ def simulator(
     try:
         run(
             [name.strip() for name in venues.split(",") if name.strip()], host, port, accounts, seed, reply_delay_ms,
-            store, fill_delay_ms=fill_delay_ms, rate_limits=rate_limits,
+            store, fill_delay_ms=fill_delay_ms, rate_limits=rate_limits, volatility=volatility, tier=tier,
         )  # fmt: skip
     except (ValueError, OSError) as error:
         typer.echo(f"the simulator cannot start: {error}", err=True)

@@ -29,11 +29,13 @@ class Reason(StrEnum):
     BELOW_MINIMUM = "below_minimum"
     NOTHING_TO_CLOSE = "nothing_to_close"
     NO_FREE_CASH = "no_free_cash"
+    INSUFFICIENT_CASH = "insufficient_cash"
     BELOW_MIN_CASH = "below_min_cash"
     BELOW_MIN_BALANCE = "below_min_balance"
     AT_EXPOSURE_LIMIT = "at_exposure_limit"
     EQUITY_UNKNOWN = "equity_unknown"
     MASTER_EQUITY_UNKNOWN = "master_equity_unknown"
+    OVER_MASTER_LIMIT = "over_master_limit"
     # Time and price
     ENTRY_EXPIRED = "entry_expired"
     PRICE_MOVED = "price_moved"
@@ -94,9 +96,11 @@ _TEXTS: dict[Reason, str] = {
     Reason.BELOW_MINIMUM: "the size is under the venue's minimum",
     Reason.NOTHING_TO_CLOSE: "there is no copied position to close",
     Reason.NO_FREE_CASH: "there is no free cash",
+    Reason.INSUFFICIENT_CASH: "the free cash does not suffice",
     Reason.BELOW_MIN_CASH: "free cash is under guards.min_cash_to_buy",
     Reason.BELOW_MIN_BALANCE: "equity is under guards.minimum_trading_balance",
     Reason.AT_EXPOSURE_LIMIT: "the follower's max_exposure is used up",
+    Reason.OVER_MASTER_LIMIT: "the order is larger than guards.max_master_order_usd allows",
     Reason.EQUITY_UNKNOWN: "the follower's equity could not be read in time",
     Reason.MASTER_EQUITY_UNKNOWN: "the master's equity before its order is not known, so nothing can be scaled",
     Reason.ENTRY_EXPIRED: "the entry is older than copy.entry_ttl_s",

@@ -75,12 +75,23 @@ class MasterDesk:
         order_id = master_order_id(account, request.request_id)
         async with self._turn:
             known = self._services.ledger.find(order_id)
-            if known is None:
+            if known is not None:
+                self._same_order(request, known)
+            else:
                 try:
                     await self._intend(request, order_id)
                 except ServiceStopping:
                     raise Refused(Reason.SHUTTING_DOWN, "nothing was placed") from None
         return await self._answered(order_id)
+
+    def _same_order(self, request: TradeRequest, known: OrderRecord) -> None:
+        """One request id is one order: raises `BadRequest` when it comes again for another one."""
+        instrument = self._services.instrument(venue_of(known.account), request.spelling)
+        if request.side is not known.side or instrument is None or instrument.symbol != known.symbol:
+            raise BadRequest(
+                f"request id {request.request_id!r} is that of an earlier order to {known.side} {known.symbol}; "
+                "a new order needs a new id"
+            )
 
     async def _answered(self, order_id: str) -> OrderRecord:
         services, ledger = self._services, self._services.ledger
@@ -200,8 +211,7 @@ class MasterDesk:
         cost = quantity * price
         if self.guards.max_order is not None and cost > self.guards.max_order:
             raise Refused(
-                Reason.CAPPED_BY_MAX_ORDER,
-                f"{cost} {instrument.quote} is over guards.max_master_order_usd {self.guards.max_order}",
+                Reason.OVER_MASTER_LIMIT, f"{cost} {instrument.quote} is over {self.guards.max_order}"
             )
         assert balances is not None
         if balances.currency != instrument.quote:
@@ -209,4 +219,5 @@ class MasterDesk:
         if self.guards.min_cash_to_buy is not None and balances.cash < self.guards.min_cash_to_buy:
             raise Refused(Reason.BELOW_MIN_CASH, f"free cash {balances.cash} of {balances.currency}")
         if cost > balances.cash:
-            raise Refused(Reason.NO_FREE_CASH, f"{cost} is over the master's free cash {balances.cash}")
+            detail = f"{cost} {instrument.quote} is over the master's free cash {balances.cash}"
+            raise Refused(Reason.INSUFFICIENT_CASH, detail)

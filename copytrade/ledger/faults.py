@@ -11,6 +11,7 @@ from copytrade.domain.errors import LedgerCorrupt, LedgerError, LedgerUnwritable
 # Primary result codes of SQLite (sqlite.org/rescode.html); the extended ones carry them in their low byte.
 _CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
 _CAUSES = {
+    sqlite3.SQLITE_READONLY_ROLLBACK: "a run that was cut off left it unfinished: start the worker once, that mends it",
     sqlite3.SQLITE_FULL: "the disk is full (or the file has reached its size limit): free some space",
     sqlite3.SQLITE_READONLY: "the file or its folder is read-only: make both writable for this user",
     sqlite3.SQLITE_PERM: "access is denied: make the file and its folder writable for this user",
@@ -50,7 +51,7 @@ def ledger_error(path: Path, doing: str, fault: sqlite3.Error | OSError | ValueE
         )
     if code & 0xFF in _CORRUPT or code == sqlite3.SQLITE_IOERR_SHORT_READ or isinstance(fault, sqlite3.DataError):
         return damaged(path, str(fault))
-    cause = _CAUSES.get(code & 0xFF)
+    cause = _CAUSES.get(code) or _CAUSES.get(code & 0xFF)
     if cause is None and isinstance(fault, sqlite3.OperationalError) and "no such" in str(fault):
         return damaged(path, str(fault))
     name = getattr(fault, "sqlite_errorname", "")

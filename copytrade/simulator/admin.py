@@ -69,9 +69,9 @@ def _prices(venue: SimulatedVenue, values: dict[str, Any], query: Query) -> Any:
 
 
 def _add_fault(venue: SimulatedVenue, values: dict[str, Any], query: Query) -> Any:
-    probability = values.get("probability")
-    if isinstance(probability, Decimal):
-        values["probability"] = float(probability)
+    for name in ("probability", "hide_s", "hang_s"):  # read as decimals like every number, yet chances and waits
+        if isinstance(values.get(name), Decimal):
+            values[name] = float(values[name])
     return {"fault_id": venue.add_fault(values.pop("kind", ""), **values)}
 
 
