@@ -12,12 +12,14 @@ from pathlib import Path
 from ports import ClientAround, around_clients
 from world import Desk, World, until
 
+from copytrade.domain.account import AccountId
 from copytrade.domain.errors import CopyTradeError
 from copytrade.domain.money import Amount
 from copytrade.domain.order import OrderState, Side
 from copytrade.domain.venue import OrderTicket, PlaceOutcome
 from copytrade.engine.desk import TradeRequest
 from copytrade.engine.ports import Gate
+from copytrade.engine.service import Wiring
 
 SHORTEST = 12  # of a secret's characters that may never be seen together
 
@@ -82,17 +84,23 @@ async def _trouble(world: World, desk: Desk) -> None:
 
 async def test_no_secret_anywhere(tmp_path: Path) -> None:
     with World(tmp_path) as world, all_logs() as logs:
-        async with world.trading() as desk:
+        wirings: list[Wiring] = []
+
+        def seen(wiring: Wiring) -> Wiring:
+            wirings.append(wiring)
+            return wiring
+
+        async with world.trading(seen) as desk:
             await _trouble(world, desk)
             engine, services = desk.engine, desk.engine.services
             shown = [repr(each) for each in (desk.system, engine, services, world.redactor, desk.system.ground)]
             shown += [repr(member) for member in services.roster]
             shown += [repr(member.client) for member in services.roster]
             shown += [repr(vars(member.client)) for member in services.roster if hasattr(member.client, "__dict__")]
-            shown += [repr(desk.system.loaded), repr(desk.system.loaded.credentials), repr(desk.system.ground.factories["kraken"])]
+            shown += [repr(desk.system.loaded), repr(desk.system.loaded.credentials), repr(wirings)]
             for account in ("kraken:nobody", "kraken:alice_smith"):
                 try:
-                    desk.system.ground.factories["kraken"](account)
+                    wirings[0].factories["kraken"](AccountId(account))
                     raise CopyTradeError("made up")
                 except CopyTradeError as error:
                     shown.append("".join(traceback.format_exception(error)))

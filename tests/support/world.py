@@ -112,9 +112,10 @@ class World:
         self.paths = Paths(root / "copytrade.yaml", root / "users", root / "state", root / ".env")
         self.paths.users.mkdir()
         self.environ: dict[str, str] = {}
+        self.dotenv: dict[str, str] = {}
         self._settings = settings or {}
         self._server = ServerThread([self.venue])
-        self._add_account("master", master_cash, "KRAKEN_MASTER")
+        self._add_account("master", master_cash, "KRAKEN_MASTER", self.environ)
         for user_id, given in (followers or {"alice_smith": 1_000, "bob_jones": 500}).items():
             self.enrol(user_id, given)
         self.write_settings()
@@ -122,15 +123,20 @@ class World:
     # -- the operator's files -----------------------------------------------------------------------------------------
 
     def enrol(self, user_id: str, given: int | str | Json) -> None:
-        """Give a user an account at the venue, an API key in the environment, and a line in the user file."""
+        """Give a user an account at the venue, an API key in `.env`, and a line in the user file."""
         fields = dict(given) if isinstance(given, dict) else {"cash": given}
-        self._add_account(user_id, fields.pop("cash", 1_000), f"KRAKEN_USER_{user_id.upper()}")
+        self._add_account(user_id, fields.pop("cash", 1_000), f"KRAKEN_USER_{user_id.upper()}", self.dotenv)
         self.users[user_id] = fields
+        self.write_dotenv()
         self.write_users()
 
     def write_users(self) -> None:
         users = [{"user_id": user_id, "broker_type": "kraken", **fields} for user_id, fields in self.users.items()]
         (self.paths.users / "retail_kraken.json").write_text(json.dumps(users))
+
+    def write_dotenv(self) -> None:
+        self.paths.dotenv.write_text("".join(f"{name}={value}\n" for name, value in self.dotenv.items()))
+        self.paths.dotenv.chmod(0o600)
 
     def write_settings(self, **sections: Json) -> None:
         """Waits as short as the settings allow, then what the test wants."""
@@ -199,10 +205,10 @@ class World:
     def _limits(self, limits: Limits) -> Limits:
         return replace(limits, **self.limits)
 
-    def _add_account(self, name: str, cash: int | str, variables: str) -> None:
+    def _add_account(self, name: str, cash: int | str, variables: str, into: dict[str, str]) -> None:
         made = self.venue.add_account(name, {"USD": Decimal(cash)}, tier="pro", ip_allowlist=("127.0.0.1",))
         self.keys[name] = (made.key, made.secret)
-        self.environ[f"{variables}_API_KEY"], self.environ[f"{variables}_API_SECRET"] = made.key, made.secret
+        into[f"{variables}_API_KEY"], into[f"{variables}_API_SECRET"] = made.key, made.secret
 
 
 @dataclass
