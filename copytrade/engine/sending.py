@@ -103,7 +103,7 @@ class Sender:
             known = record or self._services.ledger.find(work.order_id)
             if known is not None:
                 self._services.books.ended(known, self._services.clock())
-        self._tracker.done(work.signal.signal_id if work.signal else work.order_id, work.order_id)
+        self._tracker.done(_key(work), work.order_id)
 
     # -- sizing what was deferred ------------------------------------------------------------------------------------
 
@@ -282,7 +282,9 @@ class Sender:
             # entries must count their age from that.
             signal = signal_of(record, record.sent_at or record.planned_at if found else at)
             events.append(SignalEmitted(signal))
-        self._services.ledger.append(events, hurry=signal is not None)
+        # The last answer to a signal has no company to wait for on its way to the disk.
+        last = self._tracker.is_last(_key(work), work.order_id)
+        self._services.ledger.append(events, hurry=last or signal is not None)
         self._services.fills.follow(work.order_id)
         self.finished(work)
         if signal is not None:
@@ -412,3 +414,8 @@ class Sender:
             return None
         record = self._record(work)
         return work.signal.at if work.signal else record.planned_at if record else None
+
+
+def _key(work: Work) -> str:
+    """Under what the tracker counts this order."""
+    return work.signal.signal_id if work.signal else work.order_id

@@ -26,6 +26,11 @@ class Tracker:
             if not left:
                 self._check(key)
 
+    def is_last(self, key: str, order_id: str) -> bool:
+        """Whether this order is the only one of `key` that is not dealt with."""
+        left = self._open.get(key)
+        return left is not None and len(left) == 1 and order_id in left
+
     def pending(self, key: str) -> frozenset[str]:
         return frozenset(self._open.get(key, ()))
 
