@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable, Iterable
 
 from copytrade.copying.routing import UNREACHABLE, answer_user, first_that_can, in_order
@@ -21,6 +22,10 @@ from copytrade.engine.lanes import Lanes
 from copytrade.engine.services import Services
 from copytrade.engine.tracker import Tracker
 from copytrade.engine.work import Work
+
+# Python looks for cycles among new objects whenever there are 700 more of them. A copy on its way is some dozens, all
+# in use, so a fan-out to 1,000 would be searched a hundred times for nothing: a tenth of its CPU time.
+_COLLECT_EVERY = 20_000
 
 Planned = Callable[[Signal, tuple[Decision, ...]], None]
 
@@ -42,8 +47,13 @@ class FanOut:
 
     async def run(self) -> None:
         """Answer signals until cancelled, or until the ledger fails."""
-        while True:
-            await self.answer(await self._signals.get())
+        usual = gc.get_threshold()
+        gc.set_threshold(_COLLECT_EVERY, *usual[1:])
+        try:
+            while True:
+                await self.answer(await self._signals.get())
+        finally:
+            gc.set_threshold(*usual)
 
     async def answer(self, signal: Signal) -> tuple[Decision, ...]:
         """Answer one signal for every follower. Raises `LedgerError`, in which case nothing was sent."""
