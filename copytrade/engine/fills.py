@@ -92,8 +92,10 @@ class FillFollower:
 
     def _schedule(self, order_id: str, delay_s: float) -> None:
         self._sequence += 1
-        heapq.heappush(self._due, (asyncio.get_running_loop().time() + delay_s, self._sequence, order_id))
-        self._wake.set()
+        entry = (asyncio.get_running_loop().time() + delay_s, self._sequence, order_id)
+        heapq.heappush(self._due, entry)
+        if self._due[0] is entry:  # otherwise another one comes first, and `run` waits for that
+            self._wake.set()
 
     async def _poll(self, order_id: str) -> None:
         services = self._services

@@ -94,7 +94,8 @@ class Services:
         if seconds <= 0:
             return
         try:
-            await asyncio.wait_for(self.closing.wait(), seconds)
+            async with asyncio.timeout(seconds):  # unlike `wait_for`, it makes no task
+                await self.closing.wait()
         except TimeoutError:
             return
         raise ServiceStopping
@@ -103,7 +104,8 @@ class Services:
     async def pause_until(self, event: asyncio.Event, seconds: float) -> bool:
         """Wait for an event, so long at most; True if it came. Raises `ServiceStopping` when the service stops."""
         try:
-            await asyncio.wait_for(event.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await event.wait()
         except TimeoutError:
             came = False
         else:
