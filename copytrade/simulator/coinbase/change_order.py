@@ -18,7 +18,7 @@ _NO_FAILURE = "UNKNOWN_CANCEL_FAILURE_REASON"
 def cancel_orders(call: Call) -> Any:
     """Cancel Orders. Success means that the cancel was asked for."""
     ids = call.body.get("order_ids")
-    if not isinstance(ids, list) or not 1 <= len(ids) <= CANCEL_MAX or not all(isinstance(each, str) for each in ids):
+    if not isinstance(ids, list) or not 1 <= len(ids) <= CANCEL_MAX or not all(type(each) is str for each in ids):
         raise invalid(f"order_ids needs 1 to {CANCEL_MAX} order ids")
     results = []
     for order_id in ids:
