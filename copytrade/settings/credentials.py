@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from .faults import Fault
-from .model import VENUES, Venue
+from .fields import VENUES, Venue
 from .secret import Secret
 from .users import User
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from dotenv import dotenv_values
 
 from .faults import Fault, SettingsError
-from .model import VENUES
+from .fields import VENUES
 from .secret import Secret
 
 # A .env with two PEM blocks for each of 10,000 followers stays below this.

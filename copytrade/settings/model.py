@@ -5,91 +5,33 @@ Amounts and fractions are `Decimal`, durations are seconds or milliseconds as th
 
 from __future__ import annotations
 
-import ipaddress
-import re
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 
-Venue = Literal["kraken", "coinbase", "alpaca", "okx", "binance"]
-VENUES: tuple[Venue, ...] = ("kraken", "coinbase", "alpaca", "okx", "binance")
-
-
-def exact(value: Any) -> Any:
-    """A number without a detour through binary fractions: 0.1 must stay 0.1."""
-    if isinstance(value, bool) or not isinstance(value, (str, int, Decimal)):
-        raise ValueError('must be a number | Write it like 0.10 or "0.10"')
-    if isinstance(value, Decimal) and value.is_finite() and not -30 <= int(value.as_tuple().exponent) <= 30:
-        raise ValueError("has more digits than money has | Round it")
-    if isinstance(value, str) and not re.fullmatch(r"-?[0-9]{1,30}(\.[0-9]{1,30})?", value):
-        raise ValueError('must be a plain decimal number | Write it like 0.10 or "0.10"')
-    return value
-
-
-def _duration(value: Any) -> Any:
-    if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
-        raise ValueError("must be a number | Write it like 5 or 0.5")
-    return float(value)
-
-
-# Bounds: no account of this service's size holds a trillion; a figure above it is a slip of the keyboard.
-_AMOUNT_MAX = Decimal(10) ** 12
-Amount = Annotated[Decimal, BeforeValidator(exact), Field(ge=0, le=_AMOUNT_MAX, allow_inf_nan=False)]
-PositiveAmount = Annotated[Decimal, BeforeValidator(exact), Field(gt=0, le=_AMOUNT_MAX, allow_inf_nan=False)]
-Share = Annotated[Decimal, BeforeValidator(exact), Field(gt=0, le=1, allow_inf_nan=False)]
-Seconds = Annotated[float, BeforeValidator(_duration), Field(allow_inf_nan=False)]
-Whole = Annotated[int, Field(strict=True)]
-Switch = Annotated[bool, Field(strict=True)]
-
-
-def is_loopback(base_url: str) -> bool:
-    """Whether a URL's host is this very machine."""
-    host = urlsplit(base_url).hostname or ""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _base_url(value: str) -> str:
-    advice = " | Write it like https://api.kraken.com or http://127.0.0.1:8080"
-    if not value.isprintable() or not value.isascii() or " " in value:
-        raise ValueError("must be a plain URL" + advice)
-    try:
-        parts = urlsplit(value)
-        port = parts.port
-    except ValueError:
-        raise ValueError("is not a URL" + advice) from None
-    if "@" in value or parts.username is not None:
-        raise ValueError("must not carry a user or password" + advice)
-    if not parts.hostname or port == 0:
-        raise ValueError("needs a host" + advice)
-    if parts.path not in ("", "/") or "?" in value or "#" in value:
-        raise ValueError("must end after the host and port" + advice)
-    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(value)):
-        raise ValueError("must be https; http is for this machine's own addresses only" + advice)
-    return value.rstrip("/")
-
-
-BaseUrl = Annotated[str, Field(strict=True, max_length=300), AfterValidator(_base_url)]
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-CurrencyName = Annotated[str, Field(strict=True, pattern=r"^[A-Z0-9.]{2,16}$")]
+from .fields import (
+    VENUES,
+    Amount,
+    CurrencyName,
+    PositiveAmount,
+    Seconds,
+    Section,
+    Share,
+    Switch,
+    Venue,
+    Whole,
+    exact,
+    is_loopback,
+)
+from .venues import VenuesSettings
 
 
 class MasterSettings(Section):
     """The account that is copied, and what trades on it."""
 
-    venue: Venue = Field(default="kraken", description="Where the master account trades. This version serves `kraken`.")
+    venue: Venue = Field(default="kraken", description="Where the master account trades.")
     strategy: Annotated[
         str,
         Field(strict=True, pattern=r"^(none|sample|apex|[A-Za-z_][\w]*(\.[A-Za-z_][\w]*)*:[A-Za-z_]\w*)$"),
@@ -178,97 +120,6 @@ class GuardSettings(Section):
     )
 
 
-class VenueSettings(Section):
-    """How a venue is reached."""
-
-    base_url: BaseUrl = Field(description="Where the venue's API is.")
-    max_connections: Whole = Field(
-        default=250,
-        ge=1,
-        le=5000,
-        description="Open connections at most; orders beyond that wait for a free one.",
-    )
-    keepalive_s: Seconds = Field(default=60.0, ge=1, le=600, description="An unused connection is closed after this.")
-    request_timeout_s: Seconds = Field(
-        default=10.0, ge=1, le=120, description="A request without an answer is given up after this."
-    )
-    clock_skew_max_s: Seconds = Field(
-        default=2.0, ge=0.1, le=30, description="The check complains when our clock is further off."
-    )
-    body_max_bytes: Whole = Field(
-        default=2_000_000,
-        ge=10_000,
-        le=100_000_000,
-        description="A longer answer is not read: it is no answer of a venue.",
-    )
-    ip_orders_per_s: Annotated[Decimal, BeforeValidator(exact), Field(gt=0, le=10_000, allow_inf_nan=False)] | None = (
-        Field(
-            default=None,
-            description="Orders per second of all accounts together; `null` where the venue publishes no limit.",
-        )
-    )
-
-
-class KrakenSettings(VenueSettings):
-    """Kraken Spot REST."""
-
-    base_url: BaseUrl = Field(default="https://api.kraken.com", description="Where Kraken's API is.")
-    tier: Literal["starter", "intermediate", "pro"] = Field(
-        default="starter",
-        description="Verification level, which sets Kraken's rate limits. The lowest is always safe.",
-    )
-    order_deadline_s: Seconds = Field(
-        default=5.0,
-        ge=2,
-        le=60,
-        description="Kraken itself refuses an order that reaches it later than this (it allows 2 to 60).",
-    )
-    absence_settle_s: Seconds = Field(
-        default=2.0,
-        ge=0,
-        le=60,
-        description="Wait after the deadline before an order that is nowhere to be found counts as absent.",
-    )
-
-
-class CoinbaseSettings(VenueSettings):
-    """Coinbase Advanced Trade."""
-
-    base_url: BaseUrl = Field(default="https://api.coinbase.com", description="Where Coinbase's API is.")
-
-
-class AlpacaSettings(VenueSettings):
-    """Alpaca Trading API."""
-
-    base_url: BaseUrl = Field(default="https://api.alpaca.markets", description="Where Alpaca's API is.")
-
-
-class OkxSettings(VenueSettings):
-    """OKX API v5."""
-
-    base_url: BaseUrl = Field(default="https://www.okx.com", description="Where OKX's API is.")
-
-
-class BinanceSettings(VenueSettings):
-    """Binance Spot."""
-
-    base_url: BaseUrl = Field(default="https://api.binance.com", description="Where Binance's API is.")
-
-
-class VenuesSettings(Section):
-    """One block for each venue. `<VENUE>_BASE_URL` in the environment replaces its `base_url`."""
-
-    kraken: KrakenSettings = KrakenSettings()
-    coinbase: CoinbaseSettings = CoinbaseSettings()
-    alpaca: AlpacaSettings = AlpacaSettings()
-    okx: OkxSettings = OkxSettings()
-    binance: BinanceSettings = BinanceSettings()
-
-    def of(self, venue: Venue) -> VenueSettings:
-        settings: VenueSettings = getattr(self, venue)
-        return settings
-
-
 class PaperSettings(Section):
     """The simulated venues of `mode: paper`. No request leaves this machine."""
 
@@ -302,7 +153,7 @@ class EngineSettings(Section):
     nonce_jumps_max: Whole = Field(
         default=3,
         ge=0,
-        le=10,
+        le=3,
         description="Jumps of a key's nonce after `Invalid nonce`, before its lane parks with an alert.",
     )
     lane_queue_max: Whole = Field(

@@ -20,8 +20,8 @@ from pydantic import (
 )
 
 from .faults import Fault, faults_of, shown, suggestion
+from .fields import VENUES, Amount, PositiveAmount, Share, Venue, exact
 from .json_file import JsonList, NotANumber, read_json_list
-from .model import VENUES, Amount, PositiveAmount, Share, Venue, exact
 
 # Ids become file names, variable names and labels, so they keep to what all of those can carry.
 _ID_PATTERN = r"[a-z0-9][a-z0-9_-]{0,63}"

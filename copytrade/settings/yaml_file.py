@@ -12,7 +12,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from .faults import Fault, SettingsError, faults_of, shown
-from .model import VENUES, Settings
+from .fields import VENUES
+from .model import Settings
 
 # The whole sample with its comments is 4 kB. The bound also disarms YAML's nested aliases, which grow a small
 # file into gigabytes: aliases are refused altogether below.

@@ -13,7 +13,8 @@ from pydantic import BaseModel
 
 from copytrade.settings.describe import page
 from copytrade.settings.faults import SettingsError
-from copytrade.settings.model import VENUES, Settings
+from copytrade.settings.fields import VENUES
+from copytrade.settings.model import Settings
 from copytrade.settings.yaml_file import paper_faults, read_settings
 
 ROOT = Path(__file__).parents[2]
