@@ -173,7 +173,7 @@ BAD_WISHES: dict[str, tuple[TradeRequest, str]] = {
 }
 REFUSED_WISHES: dict[str, tuple[TradeRequest, Reason]] = {
     "more than the guard": (_wish(usd=Amount.of("6000")), Reason.OVER_MASTER_LIMIT),
-    "more than its cash": (_wish(usd=Amount.of("4500")), Reason.NO_FREE_CASH),
+    "more than its cash": (_wish(usd=Amount.of("4500")), Reason.INSUFFICIENT_CASH),
     "under the venue's minimum": (_wish(usd=Amount.of("1")), Reason.BELOW_MINIMUM),
     "another currency": (_wish(spelling="ETH/BTC", quantity=Quantity.of("1")), Reason.QUOTE_DIFFERS),
 }
