@@ -120,6 +120,7 @@ async def at_raw_server(
             server.url, options, clock=utc_now, monotonic=time, rng=random.Random(7), sleep=time.sleep
         )
         venue.symbols.add(BTC_USDT)
+        venue.compare_clock(round(utc_now().timestamp() * 1000), utc_now(), utc_now())
         try:
             yield server, venue.connect_account(ALICE, KEY, SECRET), venue
         finally:

@@ -288,3 +288,21 @@ async def test_warming_the_venue_asks_for_nothing_but_the_clock(lab):
     assert await lab.venue.warm(10) == 10
     assert set(lab.sim.requests()["paths"]) == {"/api/v3/time", "/api/v3/exchangeInfo"}
 
+
+
+async def test_everything_that_the_adapter_does_stays_away_from_the_wallet():
+    async with binance_lab(fill_delay_ms=60_000) as lab:
+        placed = await lab.account.place(lab.order(), let_through)
+        await lab.account.execution(placed.venue_order_id)
+        await lab.account.cancel(placed.venue_order_id)
+        await lab.account.place(lab.order("two"), let_through)
+        lab.time.now_s += 61
+        await lab.account.find(lab.order("two"), before(), ())
+        await lab.account.find(lab.order("never"), before(), ())
+        await lab.account.balances()
+        await lab.account.check_key()
+        await lab.venue.quotes([lab.venue.instrument("BTC/USDT")])
+        assert set(lab.sim.requests()["paths"]) == {
+            "/api/v3/time", "/api/v3/exchangeInfo", "/api/v3/ticker/bookTicker", "/api/v3/order", "/api/v3/allOrders",
+            "/api/v3/myTrades", "/api/v3/account", "/sapi/v1/account/apiRestrictions",
+        }  # fmt: skip

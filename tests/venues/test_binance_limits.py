@@ -180,21 +180,30 @@ NOON = datetime(2026, 7, 21, 12, tzinfo=UTC)
 
 @pytest.mark.parametrize("off_s", [-300, -2, 2, 300])
 def test_clock_is_corrected_by_the_middle_of_what_is_possible(off_s):
-    offset = ClockOffset()
+    offset = ClockOffset(1.0)
     server_ms = round((NOON + timedelta(seconds=off_s)).timestamp() * 1000)
     offset.observe(server_ms, NOON - timedelta(milliseconds=40), NOON + timedelta(milliseconds=40))
     assert abs(offset.offset.total_seconds() - off_s) <= 0.041
 
 
 def test_clock_that_may_be_right_is_left_alone():
-    offset = ClockOffset()
+    offset = ClockOffset(1.0)
     offset.observe(round(NOON.timestamp() * 1000) - 20, NOON - timedelta(milliseconds=40), NOON)
     assert not offset.offset
 
 
 def test_clock_that_was_set_is_measured_anew():
-    offset = ClockOffset()
+    offset = ClockOffset(1.0)
     for off_s in (0, 10, 0):
         server_ms = round((NOON + timedelta(seconds=off_s)).timestamp() * 1000)
         offset.observe(server_ms, NOON - timedelta(milliseconds=5), NOON + timedelta(milliseconds=5))
         assert abs(offset.offset.total_seconds() - off_s) <= 0.006
+
+
+def test_answer_that_took_too_long_is_no_measure():
+    offset = ClockOffset(1.0)
+    server_ms = round(NOON.timestamp() * 1000)
+    assert not offset.observe(server_ms, NOON - timedelta(seconds=2), NOON)
+    assert not offset.known
+    assert offset.observe(server_ms, NOON - timedelta(seconds=1), NOON)
+    assert offset.known

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 from account_contract import before, let_through
-from binance_lab import BTC_USDT, OPTIONS, at_raw_server, order_answer, refused, ticket
+from binance_lab import BTC_USDT, OPTIONS, at_raw_server, binance_lab, order_answer, refused, ticket
 from kraken_lab import RawServer, counting_gate, http
 from kraken_lab import Time as LabTime
 
@@ -172,6 +173,7 @@ async def test_venue_that_cannot_be_reached_is_not_sent():
     time = LabTime()
     venue = BinanceVenue(url, OPTIONS, clock=time.utc, monotonic=time, sleep=time.sleep)
     try:
+        venue.compare_clock(round(time.utc().timestamp() * 1000), time.utc(), time.utc())
         account = venue.connect_account("binance:alice_smith", "k" * 64, "s" * 64)
         assert isinstance(await account.place(ticket(), let_through), NotSent)
     finally:
@@ -215,3 +217,20 @@ def test_time_to_come_again_is_the_venues():
     silent = classify(Fault(-1003, "IP banned until 1.", 418, None))
     assert isinstance(silent, Refusal)
     assert silent.retry_after_s >= 120
+
+
+async def test_order_that_cannot_be_timed_is_not_sent():
+    """A late order would be taken as long as the venue's clock lags behind: without a measure nothing is proved."""
+    async with binance_lab() as lab:
+        lab.fault("delay", when="after", method="GET /api/v3/time", delay_ms=300)
+        options = replace(OPTIONS, clock_skew_max_s=0.2)
+        venue = BinanceVenue(lab.url, options, clock=lab.time.utc, monotonic=lab.time, sleep=lab.time.sleep)
+        try:
+            account = venue.connect_account(lab.account.account, lab.key, lab.secret)
+            outcome = await account.place(ticket(), let_through)
+            assert isinstance(outcome, NotSent)
+            assert lab.orders() == []
+            lab.sim.clear_faults()
+            assert isinstance(await account.place(ticket(), let_through), Accepted)
+        finally:
+            await venue.close()

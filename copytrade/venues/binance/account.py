@@ -122,7 +122,9 @@ class BinanceAccount:
         """Send the order once. Raises `SendStopped` from the gate, with nothing at the venue."""
         venue = self._venue
         fields = order_fields(ticket)
-        await venue.settle_clock()
+        if not await venue.settle_clock():
+            # Without it nobody could say when an order that got lost can no longer arrive.
+            return NotSent("Binance's clock could not be compared with ours, so no order can be timed", venue.clock())
         async with venue.wire.slot():
             gate()
             window_ms = round(self._window.total_seconds() * 1000)

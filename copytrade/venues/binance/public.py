@@ -96,7 +96,7 @@ class BinanceVenue:
         self.orders_per_10_s = self.options.orders_per_10_s
         self.orders_per_day = self.options.orders_per_day
         self.symbols = SymbolNames()
-        self._clock_offset = ClockOffset()
+        self._clock_offset = ClockOffset(self.options.clock_skew_max_s)
         self._clock_asked_at: float | None = None
         self._clock_doubted = False
         self._clock_lock = asyncio.Lock()
@@ -218,12 +218,20 @@ class BinanceVenue:
         """A request was too late or too early by Binance's clock: it is asked for before the next one is signed."""
         self._clock_doubted = True
 
-    async def settle_clock(self) -> None:
-        """Ask for the venue's clock if it is in doubt. Never raises for what a venue can do."""
-        if self._clock_doubted:
+    async def settle_clock(self) -> bool:
+        """Ask for the venue's clock if it is in doubt or was never compared. Never raises for what a venue can do.
+
+        Returns whether the two clocks have ever been compared.
+        """
+        if self._clock_doubted or not self._clock_offset.known:
             async with self._clock_lock:
-                if self._clock_doubted:  # one asks for all
+                if self._clock_doubted or not self._clock_offset.known:  # one asks for all
                     await self._ask_clock()
+        return self._clock_offset.known
+
+    def compare_clock(self, server_ms: int, asked_at: datetime, answered_at: datetime) -> bool:
+        """Take in what the venue's clock said between two moments of ours; says whether that was exact enough."""
+        return self._clock_offset.observe(server_ms, asked_at, answered_at)
 
     async def refresh_clock(self) -> None:
         """Compare the clocks. Never raises for what a venue can do; the offset is then taken to be as before."""
@@ -242,7 +250,10 @@ class BinanceVenue:
             return
         finally:
             self._clock_doubted = False  # an answer that fails as well must not hold up every order
-        self._clock_offset.observe(server_ms, reply.sent_at, reply.at)
+        if not self.compare_clock(server_ms, reply.sent_at, reply.at):
+            took_s = (reply.at - reply.sent_at).total_seconds()
+            logger.warning("Binance took %.1f s to tell its clock, too long to compare it with ours", took_s)
+            return
         self._clock_asked_at = self.monotonic()
         if abs(self.offset.total_seconds()) > self.options.clock_skew_max_s:
             logger.warning(
