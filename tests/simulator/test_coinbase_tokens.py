@@ -205,7 +205,7 @@ def test_limits_with_headers_and_both_shapes(clock, shape):
 
 
 def test_public_limit_is_by_address(clock):
-    simulator = quiet_coinbase(clock)
+    simulator = quiet_coinbase(clock, public_per_s=10)
     stranger = CoinbaseClient(simulator, None)
     assert [stranger.call("GET", "/time")[0] for _ in range(11)] == [200] * 10 + [429]
 

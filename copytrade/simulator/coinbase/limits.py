@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 
 PRIVATE_PER_S = 30
-PUBLIC_PER_S = 10
 NAMES_MAX = 20_000  # accounts or addresses with a window; then the windows start afresh
 
 

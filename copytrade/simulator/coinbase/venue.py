@@ -14,7 +14,7 @@ from copytrade.simulator.books import Books
 from copytrade.simulator.coinbase import errors, params
 from copytrade.simulator.coinbase.call import PRODUCT_FLAGS, Call, Desk, Rules
 from copytrade.simulator.coinbase.errors import CoinbaseError, OrderFailed, json_reply
-from copytrade.simulator.coinbase.limits import PRIVATE_PER_S, PUBLIC_PER_S, Windows
+from copytrade.simulator.coinbase.limits import PRIVATE_PER_S, Windows
 from copytrade.simulator.coinbase.listing import BY_ID, BY_SYMBOL, MARKETS, SharedPrices
 from copytrade.simulator.coinbase.routes import find_route
 from copytrade.simulator.coinbase.tokens import (
@@ -43,7 +43,9 @@ class CoinbaseSimulator(SimulatedVenue):
 
     `seed` decides keys, ids, prices and chance. `clock` gives unix seconds. `volatility` and `spread` are those of
     `prices.PriceProcess`. `fill_delay_ms` passes between acceptance and fill, `fill_parts` trades make up a fill.
-    `store` is a file to carry on from. `rules` and `token_rules` hold what Coinbase does not publish.
+    `store` is a file to carry on from. `private_per_s` limits the signed requests of each account; `public_per_s`,
+    which is 10 at Coinbase, those of each address: here everybody has the same one. `rules` and `token_rules` hold
+    what Coinbase does not publish.
     Raises ValueError for a setting out of bounds.
     """
 
@@ -60,7 +62,7 @@ class CoinbaseSimulator(SimulatedVenue):
         fill_parts: int = 1,
         rate_limits: bool = True,
         private_per_s: int = PRIVATE_PER_S,
-        public_per_s: int = PUBLIC_PER_S,
+        public_per_s: int | None = None,
         store: Path | None = None,
         rules: Rules | None = None,
         token_rules: TokenRules | None = None,
@@ -73,7 +75,7 @@ class CoinbaseSimulator(SimulatedVenue):
         self._keys = KeyRing(token_rules or TokenRules())
         self._desk = Desk(rules or Rules())
         self._private = Windows(private_per_s) if rate_limits else None
-        self._public = Windows(public_per_s) if rate_limits else None
+        self._public = Windows(public_per_s) if rate_limits and public_per_s is not None else None
         if records is not None:
             self._load(records)
 
