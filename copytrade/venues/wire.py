@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 READS_SHARE = 0.25
 # aiohttp rounds time limits above this threshold up to whole seconds; ours are exact.
 _NEVER_ROUND_S = 1e9
+# Parsed addresses that are kept; where a venue has order ids in its paths there would be no end of them.
+_URLS_MAX = 1_000
 
 
 class Reply(NamedTuple):
@@ -258,6 +260,8 @@ class Wire:
     def _url(self, path: str) -> URL:
         url = self._urls.get(path)
         if url is None:
+            if len(self._urls) >= _URLS_MAX:
+                self._urls.clear()
             url = self._urls[path] = URL(self.base_url + path, encoded=True)
         return url
 
