@@ -67,6 +67,7 @@ class AlpacaSimulator(SimulatedVenue):
         super().__init__(self._sessions, clock, seed, records)
         self._keys: dict[str, ApiKey] = {}
         self._limit = MinuteLimit(rate_limits, requests_per_minute)
+        self._data_limit = MinuteLimit(rate_limits, requests_per_minute)
         self._desk = Desk(unverified or Unverified())
         self._answers = 0
         if records is not None:
@@ -151,25 +152,27 @@ class AlpacaSimulator(SimulatedVenue):
         """Work on one request."""
         with self.lock:
             now_s = self.clock()
-            counted: list[str] = []
+            counted: list[dict[str, str]] = []
             try:
                 status, body = self._answer(incoming, fault, now_s, counted)
             except AlpacaError as error:
                 self.counts.error(error.text, self.identify(incoming)[2])
                 status, body = error.status, error.body()
-            headers = self._limit.headers(counted[0], now_s) if counted else {}
+            headers = counted[0] if counted else {}
             if status == 429 and self._desk.unverified.rate_limit_body == "text":
                 return Reply(b"rate limit exceeded\n", 429, "text/plain; charset=utf-8", headers)
             return self._reply(status, body, headers)
 
-    def _answer(self, incoming: Incoming, fault: Fault | None, now_s: float, counted: list[str]) -> tuple[int, Any]:
-        """Status and body. `counted` gets the account that the request counts against, as soon as it is known."""
+    def _answer(
+        self, incoming: Incoming, fault: Fault | None, now_s: float, counted: list[dict[str, str]]
+    ) -> tuple[int, Any]:
+        """Status and body. `counted` gets the headers about the limit, as soon as it is known whose limit it is."""
         data = find_data(incoming.verb, incoming.path)
         if data is not None:
             return 200, self._data(data, incoming, now_s, counted)
         found = find_route(incoming.verb, incoming.path)
         refusal = KEY_REFUSALS[self._desk.unverified.key_refusal]
-        api_key = self._admit(incoming, refusal, now_s, counted)
+        api_key = self._admit(incoming, refusal, self._limit, now_s, counted)
         if found is None:
             raise errors.not_found("endpoint not found")
         route, words = found
@@ -193,19 +196,25 @@ class AlpacaSimulator(SimulatedVenue):
             self._save_desk()
         return (result.status, result.body) if isinstance(result, Answer) else (200, result)
 
-    def _data(self, route: DataRoute, incoming: Incoming, now_s: float, counted: list[str]) -> Any:
+    def _data(self, route: DataRoute, incoming: Incoming, now_s: float, counted: list[dict[str, str]]) -> Any:
         if not route.keyless or "apca-api-key-id" in incoming.headers:
-            require(self._admit(incoming, errors.FORBIDDEN_BARE, now_s, counted), route.scope)
+            require(self._admit(incoming, errors.FORBIDDEN_BARE, self._data_limit, now_s, counted), route.scope)
         self.exchange.advance(now_s)
         values = params.parse_query(incoming.query)
         return route.handler(PublicCall(self._sessions, self._desk, values, self.exchange.now_s))
 
     def _admit(
-        self, incoming: Incoming, refusal: tuple[int, int | None, str], now_s: float, counted: list[str]
+        self,
+        incoming: Incoming,
+        refusal: tuple[int, int | None, str],
+        limit: MinuteLimit,
+        now_s: float,
+        counted: list[dict[str, str]],
     ) -> ApiKey:
         api_key = authenticate(self._keys, incoming.headers, refusal)
-        counted.append(api_key.account)
-        if not self._limit.allows(api_key.account, now_s):
+        allowed = limit.allows(api_key.account, now_s)
+        counted.append(limit.headers(api_key.account, now_s))
+        if not allowed:
             raise AlpacaError(*errors.RATE_LIMITED)
         return api_key
 
