@@ -62,7 +62,7 @@ async def test_a_sell_of_what_the_master_had_not_bought_here_is_not_copied(tmp_p
 
 
 async def test_an_exit_waits_for_the_entrys_fill_and_sells_exactly_what_arrived(tmp_path: Path) -> None:
-    with World(tmp_path, followers=TWO, simulator={"fill_delay_ms": 400, "fill_parts": 3}) as world:
+    with World(tmp_path, followers=TWO, simulator={"fill_delay_ms": 150, "fill_parts": 3}) as world:
         async with world.trading() as desk:
             await desk.buy("1000")
             out = await desk.sell()
