@@ -145,9 +145,27 @@ async def test_cancel_that_is_queued_is_open_until_it_is_done(lab):
     assert (await lab.account.execution(outcome.venue_order_id)).status is ExecutionStatus.CANCELLED
 
 
-async def test_cancel_that_is_refused_while_the_order_stays_open_is_an_error(lab):
+async def test_cancel_of_an_order_that_is_not_shown_is_an_error(lab):
     with pytest.raises(VenueUnavailable, match="does not show"):
         await lab.account.cancel("11111111-0000-0000-0000-000000000001")
+
+
+@pytest.mark.parametrize(("status", "fine"), [("OPEN", False), ("CANCEL_QUEUED", False), ("FILLED", True)])
+async def test_cancel_that_fails_is_an_error_only_while_the_order_is_open(status, fine):
+    refused = http({"results": [{"success": False, "failure_reason": "COMMANDER_REJECTED", "order_id": "o-1"}]})
+    order = {"order_id": "o-1", "status": status, "filled_size": "1", "filled_value": "1", "total_fees": "0"}
+    async with at_raw_server(refused, http({"order": order})) as (_, account):
+        if fine:
+            await account.cancel("o-1")
+        else:
+            with pytest.raises(VenueRefusedRead, match="COMMANDER_REJECTED"):
+                await account.cancel("o-1")
+
+
+async def test_answer_to_a_cancel_that_speaks_of_another_order_is_an_error():
+    async with at_raw_server(http({"results": [{"success": True, "order_id": "o-2"}]})) as (_, account):
+        with pytest.raises(VenueUnavailable, match="does not speak"):
+            await account.cancel("o-1")
 
 
 # -- keys, clock, money, products ----------------------------------------------------------------------------------

@@ -43,6 +43,7 @@ async def test_fill_of_an_order_that_is_not_listed_leads_to_it():
     [
         (http({}),),
         (http({"orders": None}),),
+        (http({"orders": [], "cursor": ""}),),
         (listing(7),),
         (listing({"order_id": "o-1"}),),
         (listing({"client_order_id": "x"}),),

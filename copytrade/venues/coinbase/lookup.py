@@ -92,8 +92,10 @@ class Lookup:
             page = entries_in(body, part)
             yield page
             cursor = body.get("cursor")
-            # Fills are listed without `has_next`: there a page without entries or without a cursor is the last.
-            more = body.get("has_next", bool(cursor) and bool(page))
+            more = body.get("has_next")
+            if part == "fills" and more is None:
+                # Fills are listed without `has_next`: there a page without entries or without a cursor is the last.
+                more = bool(cursor) and bool(page)
             if more is False:
                 return
             if more is not True or not isinstance(cursor, str) or not cursor or cursor in cursors:
