@@ -163,7 +163,7 @@ def unkill(
 
 @app.command()
 def simulator(
-    venues: Annotated[str, typer.Option("--venues", help="Comma-separated.")] = "kraken",
+    venues: Annotated[str, typer.Option("--venues", help="Comma-separated, or all.")] = "kraken",
     host: Annotated[str, typer.Option("--host", help="Loopback only.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65_535, help="0 takes a free one.")] = 0,
     accounts: Annotated[int, typer.Option("--accounts", min=1, help="A master and so many less one followers.")] = 3,

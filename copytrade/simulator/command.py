@@ -43,7 +43,7 @@ def run(
     rate_limits: bool = True,
     tier: str = "intermediate",
 ) -> None:
-    """Serve `venues` until SIGTERM or SIGINT.
+    """Serve `venues` (`["all"]` for every one there is) until SIGTERM or SIGINT.
 
     Each venue gets `accounts` accounts, `master` (10,000 USD) and `follower_1`... (1,000 USD), with keys that
     depend on the seed alone, and a port of its own (`port`, `port` + 1...; 0 takes free ones). `store` is a
@@ -51,6 +51,7 @@ def run(
     setting out of bounds and OSError for a port that is taken.
     """
     _raise_file_limit()
+    venues = list(VENUES) if venues == ["all"] else venues
     made = [make_venue(name, seed, store, volatility, fill_delay_ms, rate_limits) for name in venues]
     try:
         keys = {venue.name: add_accounts(venue, accounts, tier) for venue in made}
