@@ -99,7 +99,8 @@ def _decide_entry(copy: _Copy, rules: CopyRules, now: datetime) -> Decision:
     if age_s > rules.equity_max_age_s:
         return copy.deferred(Reason.WAITS_FOR_EQUITY, f"last read {age_s:.0f} s ago")
     if instrument.quote != book.currency:
-        return copy.skipped(Reason.QUOTE_DIFFERS, f"{copy.symbol} against {book.currency}")
+        detail = f"{copy.symbol} against {book.currency}; see copy.stand_ins for what may stand for {instrument.quote}"
+        return copy.skipped(Reason.QUOTE_DIFFERS, detail)
     sized = size_entry(signal, book, rules)
     if isinstance(sized, NotSized):
         return copy.skipped(sized.reason, sized.detail)

@@ -18,10 +18,14 @@ from copytrade.domain.order import Effect, Side
 from copytrade.domain.reasons import Reason
 from copytrade.domain.signal import Signal
 
-# What keeps an account, not an order, from trading now: the causes that `failover` is for.
+# What keeps an account, not an order, from trading now: the causes that `failover` is for. Those that park an
+# account are among them, so that the order which finds the fault goes the same way as those that come after it.
 UNREACHABLE = frozenset(
-    {Reason.ACCOUNT_PARKED, Reason.NOT_CONNECTED, Reason.NO_CREDENTIALS, Reason.VENUE_UNREACHABLE, Reason.BAD_KEY}
-)
+    {
+        Reason.ACCOUNT_PARKED, Reason.NOT_CONNECTED, Reason.NO_CREDENTIALS, Reason.VENUE_UNREACHABLE, Reason.BAD_KEY,
+        Reason.NO_PERMISSION, Reason.LOCKED_OUT, Reason.BAD_NONCE,
+    }
+)  # fmt: skip
 
 
 def answer_user(
