@@ -29,7 +29,7 @@ from benchmarks.processes import REPOSITORY, ContenderFailed, ContenderProcess, 
 SERIAL_MAX = 100  # one after the other at 50 ms, 1,000 orders take a minute
 CCXT_AT = 100
 # By the number of followers: fewer runs where a run is long and, with that many orders in it, steady.
-RUNS = ((100, 7), (1000, 5), (1 << 30, 3))
+RUNS = ((100, 7), (1000, 9), (1 << 30, 3))
 SERIAL_RUNS = 1
 
 
