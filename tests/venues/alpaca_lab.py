@@ -89,14 +89,15 @@ async def alpaca_lab(options: AlpacaOptions = OPTIONS, **settings: Any) -> Async
     balances = settings.pop("balances", {"USD": Decimal(10_000), "BTC": Decimal(1)})
     permissions, load = settings.pop("permissions", None), settings.pop("load", True)
     time = Time()
-    settings.setdefault("clock", lambda: time.utc().timestamp())
+    our_clock = settings.pop("our_clock", time.utc)
+    settings.setdefault("clock", lambda: our_clock().timestamp())
     sim = AlpacaSimulator(volatility=0.0, spread=Decimal(0), **settings)
     sim.set_price("BTC/USD", Decimal(50_000))
     keys = sim.add_account("alice_smith", balances, permissions=permissions)
     server = SimulatorServer([sim])
     await server.start()
     url = server.url("alpaca")
-    venue = AlpacaVenue(url, options, clock=time.utc, monotonic=time, rng=random.Random(7), sleep=time.sleep)
+    venue = AlpacaVenue(url, options, clock=our_clock, monotonic=time, rng=random.Random(7), sleep=time.sleep)
     account = venue.connect_account(ALICE, keys.key, keys.secret)
     try:
         if load:

@@ -168,7 +168,11 @@ class AlpacaVenue:
             await self._sleep(wait_s)
         if self._lenders:
             return await self._read(path, query, self._data)
-        return await self.retries.run(path, lambda: self._without_key(path, query))
+
+        async def attempt() -> Any:
+            return await self._without_key(path, query)
+
+        return await self.retries.run(path, attempt)
 
     async def _without_key(self, path: str, query: Mapping[str, str]) -> Any:
         """Prices of coins are shown to everybody."""
