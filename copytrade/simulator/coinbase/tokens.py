@@ -125,8 +125,7 @@ class KeyRing:
         if key is None or header.get("typ", "JWT") != "JWT" or not _signed_by(key, header, signed, signature):
             raise unauthorized()
         uris = {f"{verb} {VENUE_HOST}{path}", f"{verb} {host}{path}"}
-        right = claims.get("sub") == key.name and claims.get("iss") == "cdp" and claims.get("uri") in uris
-        if not right or not self._timely(claims, now_s):
+        if claims.get("sub") != key.name or not _meant_for(claims, uris) or not self._timely(claims, now_s):
             raise unauthorized()
         return key
 
@@ -139,6 +138,17 @@ class KeyRing:
         leeway_s = self._rules.leeway_s
         # The documented token of 120 s is good up to and including its last second.
         return begin - leeway_s <= now_s < end + 1 + leeway_s and 0 < end - begin <= self._rules.life_max_s
+
+
+def _meant_for(claims: dict[str, Any], uris: set[str]) -> bool:
+    """Issuer and request of today's token, or of the two older forms that clients in use still make (ccxt 4.5.90):
+    `coinbase-cloud` for the audience `retail_rest_api_proxy`, and a list `uris` for the audience `cdp_service`."""
+    issuer, audience = claims.get("iss"), claims.get("aud")
+    if "uris" in claims:
+        named = claims["uris"]
+        return issuer == "cdp" and audience == ["cdp_service"] and isinstance(named, list) and bool(uris & set(named))
+    older = issuer == "coinbase-cloud" and audience == ["retail_rest_api_proxy"]
+    return (issuer == "cdp" or older) and claims.get("uri") in uris
 
 
 def _parts(authorization: str | None) -> tuple[dict[str, Any], dict[str, Any], bytes, bytes]:
