@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from copytrade.domain.account import AccountId
+from copytrade.domain.account import AccountId, venue_of
 from copytrade.domain.errors import CredentialsRejected, NonceUnavailable, Refused, VenueError
 from copytrade.domain.money import Amount
 from copytrade.domain.reasons import Reason
@@ -47,6 +47,28 @@ class Connector:
         if task is None or task.done():
             task = self._tasks[account] = asyncio.create_task(self._connect(member, venue))
         return task
+
+    def recheck(self, account: AccountId) -> None:
+        """See whether a parked account works again; if it does, its lane goes on."""
+        member, task = self._services.roster.get(account), self._tasks.get(account)
+        if member is not None and (task is None or task.done()):
+            self._tasks[account] = asyncio.create_task(self._recheck(member))
+
+    async def _recheck(self, member: Member) -> None:
+        account = member.terms.account
+        if member.client is None:
+            await self._connect(member, venue_of(account))
+            return
+        try:
+            async with self._slots:
+                await self._prove(member.client)
+        except (Refused, VenueError, NonceUnavailable) as error:
+            log.warning("%s stays parked: %s", account, error)
+        except Exception:
+            log.exception("checking %s again", account)
+        else:
+            self._services.alert(f"{account} works again")
+            self._lanes.of(account).clear()
 
     async def close(self) -> None:
         for task in self._tasks.values():

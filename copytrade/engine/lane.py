@@ -40,6 +40,11 @@ class Lane:
     def busy(self) -> bool:
         return self._task is not None
 
+    @property
+    def clears_itself(self) -> bool:
+        """Whether the park ends by itself, after a time that the venue's fault asks for."""
+        return self._unpark is not None and self._unpark.when() > asyncio.get_running_loop().time()
+
     def submit(self, work: Work, *, recovered: bool = False) -> None:
         """Queue one order. A new entry that finds the lane full ends there, with that reason; an exit never does."""
         if not recovered and work.effect is Effect.ENTRY and len(self._queue) >= self._services.limits.lane_queue_max:

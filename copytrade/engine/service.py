@@ -113,6 +113,7 @@ class Engine:
             asyncio.create_task(self._guarded(self._keep_warm()), name="keep warm"),
             asyncio.create_task(self._guarded(self._watch_kill_switch()), name="kill switch"),
             asyncio.create_task(self._watch_ledger(), name="ledger"),
+            asyncio.create_task(self._guarded(self._recheck_parked()), name="parked"),
         ]
         self.ready.set()
 
@@ -147,8 +148,10 @@ class Engine:
                 member = followers[account] = Member(new)
                 self.connector.start(member, venue_of(account))
                 continue
-            member.terms, member.left = new, False
-            if member.client is None:
+            changed, member.terms, member.left = member.terms != new, new, False
+            if changed and account in self.services.ledger.state.parked:
+                self.connector.recheck(account)
+            elif member.client is None:
                 self.connector.start(member, venue_of(account))
         for account in [a for a in followers if a not in terms]:
             member = followers[account]
@@ -262,6 +265,15 @@ class Engine:
                         services.alert("everything is flattened as far as it could be; the kill switch now halts")
                 last = state
             await services.pause(_KILL_WATCH_S)
+
+    async def _recheck_parked(self) -> None:
+        """A fault that somebody has cleared at the venue needs no restart here. Rarely: asking with a bad key too
+        often is what venues lock keys out for."""
+        while True:
+            await self.services.pause(self.services.limits.recheck_parked_every_s)
+            for account in list(self.services.ledger.state.parked):
+                if not self.lanes.of(account).clears_itself:
+                    self.connector.recheck(account)
 
     async def _watch_ledger(self) -> None:
         """Say once that the ledger has failed, whichever part met the failure first. Every send looks by itself."""

@@ -48,6 +48,7 @@ class Limits:
     refresh_concurrency: int = 8
     refresh_spread_s: float = 300.0  # one round of balances over all accounts takes so long
     connect_concurrency: int = 32
+    recheck_parked_every_s: float = 600.0
     warm_connections_max: int = 250
     keep_warm_every_s: float = 15.0
 

@@ -64,6 +64,25 @@ async def test_an_account_is_taken_up_again_once_its_fault_is_gone(tmp_path: Pat
         assert world.venue.doubles() == []
 
 
+async def test_a_parked_account_is_looked_at_again_by_itself_and_takes_its_exit_then(tmp_path: Path) -> None:
+    with World(tmp_path, followers=THREE, limits={"recheck_parked_every_s": 0.1}) as world:
+        async with world.trading() as desk:
+            await desk.buy("1000")
+            await desk.settled()
+            world.fault("error", "bob_jones", error="EAPI:Invalid key", when="before")
+            await desk.dealt_with(await desk.buy("200"))
+            await desk.sell()
+            await until(lambda: not any(world.holds(user) for user in OTHERS), "the others are out")
+            assert world.holds("bob_jones") > 0
+            world.venue.clear_faults()
+
+            await until(lambda: not desk.ledger.state.parked, "the account is taken up again")
+            await desk.settled()
+            assert world.holds("bob_jones") == desk.position("bob_jones") == 0
+            assert desk.alerts_of("kraken:bob_jones works again", "")
+        assert world.venue.doubles() == []
+
+
 async def test_an_order_in_doubt_whose_look_ups_are_refused_parks_and_is_found_later(tmp_path: Path) -> None:
     with World(tmp_path, followers=THREE) as world:
         async with world.trading() as desk:
