@@ -85,6 +85,11 @@ class AlpacaVenue:
     def name(self) -> str:
         return NAME
 
+    @property
+    def currency(self) -> str:
+        """What its accounts are measured in."""
+        return self.options.currency
+
     def connect_account(self, account: AccountId, key: str, secret: str) -> AlpacaAccount:
         """An account over this venue's connections; sends nothing yet. Raises `CredentialsRejected`."""
         from copytrade.venues.alpaca.signer import AlpacaSigner  # brings the SDK along: only for who trades here
