@@ -30,7 +30,8 @@ $(VENV)/.dev: requirements.txt requirements-dev.txt
 	touch $@ $(VENV)/.run
 
 bench: $(VENV)/.dev
-	$(BIN)/python benchmarks/fanout.py
+	$(BIN)/python -m benchmarks.fanout
+	$(BIN)/python -m benchmarks.footprint
 
 soak: $(VENV)/.dev
 	$(BIN)/python benchmarks/soak.py
