@@ -17,7 +17,6 @@ from copytrade.domain.money import Price
 from copytrade.domain.order import Effect, Role
 from copytrade.domain.reasons import Reason
 from copytrade.domain.signal import Signal
-from copytrade.domain.state import State
 from copytrade.engine.lanes import Lanes
 from copytrade.engine.services import Services
 from copytrade.engine.tracker import Tracker
@@ -113,7 +112,7 @@ class FanOut:
         markets = _Listings(services, signal)
         users: dict[str, list[FollowerBook]] = {}
         for account, member in services.roster.followers.items():
-            symbol, instrument, price = markets.at(account, services.ledger.state)
+            symbol, instrument, price = markets.at(account)
             if member.left and not services.ledger.state.position(account, symbol):
                 continue
             book = services.books.book(member, symbol, instrument, (account, symbol) in unsettled, price)
@@ -127,22 +126,37 @@ class _Listings:
     def __init__(self, services: Services, signal: Signal) -> None:
         self._services = services
         self._signal = signal
-        self._names = services.markets.names(signal.symbol)
         own = services.instrument(venue_of(signal.account), signal.symbol)
         self._asset_class = own.asset_class if own else AssetClass.CRYPTO
         self._by_venue: dict[str, tuple[str, Instrument | None, Price | None]] = {}
+        self._held = self._markets_held() if signal.effect is Effect.EXIT else {}
 
-    def at(self, account: AccountId, state: State) -> tuple[str, Instrument | None, Price | None]:
+    def at(self, account: AccountId) -> tuple[str, Instrument | None, Price | None]:
         """Our spelling of the market, the market, and its price as far as it is known."""
         venue = venue_of(account)
         found = self._by_venue.get(venue)
         if found is None:
             found = self._by_venue[venue] = self._find(venue)
-        if self._signal.effect is Effect.EXIT and len(self._names) > 1:
-            for name in self._names:  # an exit goes where the position is, whatever stands for the market by now
-                if name != found[0] and state.position(account, name):
-                    return name, self._services.instrument(venue, name), None
+        held = self._held.get(account, ())
+        if held and found[0] not in held:  # an exit goes where the position is, whatever stands for the market by now
+            return held[0], self._services.instrument(venue, held[0]), None
         return found
+
+    def _markets_held(self) -> dict[AccountId, list[str]]:
+        """For an exit, the markets of the same base that each account has a position or an order in.
+
+        A stand-in may have been taken out of the settings since the entry. What the master holds itself is left out:
+        that is not a stand-in for the signal's market but a copy of the other one.
+        """
+        state, signal = self._services.ledger.state, self._signal
+        may_hold = [*state.positions, *((r.account, r.symbol) for r in state.orders.values())]
+        others = {symbol for account, symbol in state.positions if account == signal.account} - {signal.symbol}
+        base = signal.symbol.rpartition("/")[0]
+        held: dict[AccountId, list[str]] = {}
+        for account, symbol in may_hold:
+            if base and symbol.rpartition("/")[0] == base and symbol not in others:
+                held.setdefault(account, []).append(symbol)
+        return held
 
     def _find(self, venue: str) -> tuple[str, Instrument | None, Price | None]:
         services, signal = self._services, self._signal
