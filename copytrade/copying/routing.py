@@ -55,11 +55,15 @@ def first_that_can(signal: Signal, books: Sequence[FollowerBook], rules: CopyRul
 
 
 def in_order(signal: Signal, books: Sequence[FollowerBook]) -> list[FollowerBook]:
-    """A user's accounts, the one to try first in front. Without a price an account comes after those with one."""
+    """A user's accounts, the one to try first in front. Without a price an account comes after those with one.
+
+    `prefer` is the user's: it counts for all accounts, whichever of them it is written at (the first one, if several).
+    """
     master_venue = venue_of(signal.account)
+    prefer = next((book.terms.prefer for book in books if book.terms.prefer), ())
 
     def rank(book: FollowerBook) -> tuple[bool, int, bool, Decimal]:
-        venue, prefer = venue_of(book.terms.account), book.terms.prefer
+        venue = venue_of(book.terms.account)
         preferred = prefer.index(venue) if venue in prefer else len(prefer)
         price = Decimal(0) if book.price is None else book.price.value
         return venue != master_venue, preferred, book.price is None, price if signal.side is Side.BUY else -price

@@ -77,14 +77,14 @@ _AMOUNTS = (None, None, None, Amount.of("1"), Amount.of("100"))
 def users(draw: st.DrawFn) -> tuple[FollowerBook, ...]:
     """One user with one to five accounts, each with its own terms, price and trouble."""
     venues = draw(st.permutations(VENUES))[: draw(st.integers(1, 5))]
-    # As in the files, where every account has a `prefer` of its own; people who mean it write it into each of them.
+    # In the files every account has a `prefer` of its own, and people write it into one of them or into all.
     prefer = tuple(draw(st.permutations(VENUES))[: draw(st.integers(0, 3))])
     failover = draw(st.sampled_from((True, False, None)))
     books = []
     for venue in venues:
         terms = FollowerTerms(
             account_id(venue, "alice_smith"),
-            prefer=prefer,
+            prefer=prefer if draw(st.booleans()) else (),
             failover=draw(st.booleans()) if failover is None else failover,
             enabled=draw(st.integers(0, 9)) > 0,
             mode=draw(st.sampled_from((Mode.ACTIVE,) * 6 + tuple(Mode))),
@@ -130,20 +130,25 @@ def check_entry_route(route: Router, case: RoutingCase) -> None:
     assert len(decisions) == 1, "not one decision"
     (decision,) = decisions
     by_account = {book.terms.account: book for book in books}
+    prefer = next((book.terms.prefer for book in books if book.terms.prefer), ())
+
+    def before(one: FollowerBook, other: FollowerBook) -> bool:
+        return goes_before(signal, one, other, prefer)
+
     assert decision.account in by_account, "not an account of the user"
     chosen = by_account[decision.account]
     assert decision == decide(signal, chosen, RULES, NOW), "not what the plan says of that account"
     if isinstance(decision, Skipped):
         for book in books:
-            assert not goes_before(signal, book, chosen), "the reason is not the first account's"
+            assert not before(book, chosen), "the reason is not the first account's"
             if can_take(signal, book):
-                assert any(stops_there(signal, other) and not goes_before(signal, book, other) for other in books), (
+                assert any(stops_there(signal, other) and not before(book, other) for other in books), (
                     "skipped, although an account could take it"
                 )
         return
     assert isinstance(decision, Approved | Deferred)
     for book in books:
-        if book is not chosen and goes_before(signal, book, chosen):
+        if book is not chosen and before(book, chosen):
             assert not can_take(signal, book), "a better account could take it"
             assert not stops_there(signal, book), "went past an account that cannot be reached"
 
@@ -158,12 +163,12 @@ def stops_there(signal: Signal, book: FollowerBook) -> bool:
     return isinstance(decision, Skipped) and decision.reason in CANNOT_BE_REACHED and not book.terms.failover
 
 
-def goes_before(signal: Signal, one: FollowerBook, other: FollowerBook) -> bool:
+def goes_before(signal: Signal, one: FollowerBook, other: FollowerBook, prefer: Sequence[str]) -> bool:
     """Whether `one` must be tried before `other`: master's venue, then `prefer`, then a known price, then a lower."""
     master, here, there = venue_of(signal.account), venue_of(one.terms.account), venue_of(other.terms.account)
     if (here == master) != (there == master):
         return here == master
-    liked = list(one.terms.prefer)
+    liked = list(prefer)
     if here in liked or there in liked:
         if here not in liked or there not in liked:
             return here in liked

@@ -81,10 +81,13 @@ def _everywhere(signal: Signal, books: Sequence[FollowerBook], rules: CopyRules,
     return [decide(signal, book, rules, now) for book in books]
 
 
-def _first_of(order: Callable[[Signal, FollowerBook], object]) -> Router:
+def _first_of(order: Callable[[Signal, FollowerBook], object], *, each: bool = False) -> Router:
     """A router that is right but for the order in which it tries a user's accounts."""
 
     def route(signal: Signal, books: Sequence[FollowerBook], rules: CopyRules, now: datetime) -> list[Decision]:
+        prefer = next((book.terms.prefer for book in books if book.terms.prefer), ())
+        if not each:
+            books = [replace(book, terms=replace(book.terms, prefer=prefer)) for book in books]
         ordered = sorted(books, key=lambda book: order(signal, book))  # type: ignore[arg-type,return-value]
         return [first_that_can(signal, ordered, rules, now)]
 
@@ -101,6 +104,11 @@ def _failing_over(always: bool) -> Router:
         return [first_that_can(signal, in_order(signal, changed), rules, now)]
 
     return route
+
+
+def _prefer_of_each(signal: Signal, book: FollowerBook) -> object:
+    venue, prefer = venue_of(book.terms.account), book.terms.prefer
+    return venue != venue_of(signal.account), prefer.index(venue) if venue in prefer else len(prefer)
 
 
 def _rank(signal: Signal, book: FollowerBook, *, dearest: bool = False, unpriced_first: bool = False) -> object:
@@ -141,6 +149,7 @@ WRONG_ENTRIES: dict[str, tuple[Router, str]] = {
         _first_of(lambda s, b: (_rank(s, b)[0], *_rank(s, b)[2:])),  # type: ignore[index]
         "a better account",
     ),
+    "prefer counts for the account it is written at": (_first_of(_prefer_of_each, each=True), "a better account"),
     "the dearest first": (_first_of(lambda s, b: _rank(s, b, dearest=True)), "a better account"),
     "without a price first": (_first_of(lambda s, b: _rank(s, b, unpriced_first=True)), "a better account"),
     "never the next account": (_only_the_first, "skipped, although"),
@@ -192,6 +201,14 @@ def test_then_the_users_own_preference_whatever_the_price() -> None:
     books = [book_at(v, price=p, terms=terms) for v, p in (("coinbase", "1"), ("okx", "2"), ("binance", "3"))]
     assert where(entry_signal(), *books) == "binance"
     assert where(entry_signal(), *books[:2]) == "okx"
+
+
+def test_a_preference_may_be_written_at_any_one_of_the_accounts() -> None:
+    terms = {"prefer": ("okx", "binance")}
+    books = book_at("okx", price="3", terms=terms), book_at("binance", price="2"), book_at("coinbase", price="1")
+    assert where(entry_signal(), *books) == "okx"
+    books = book_at("okx", price="3"), book_at("binance", price="2"), book_at("coinbase", price="1", terms=terms)
+    assert where(entry_signal(), *books) == "okx"
 
 
 def test_then_the_lowest_price_and_an_account_without_one_last() -> None:
