@@ -261,6 +261,13 @@ def test_query_counts_when_a_parameter_is_in_both(alice):
     assert json.loads(reply.body)["price"] == "49000.00000000"
 
 
+def test_limits_in_force_are_the_ones_that_are_named(clock):
+    simulator = quiet_binance(clock, weight_per_minute=50, orders_per_10_s=3, orders_per_day=9)
+    limits = BinanceClient(simulator, simulator.add_account("alice_smith")).public("exchangeInfo")["rateLimits"]
+    named = {entry["rateLimitType"] + entry["interval"]: entry["limit"] for entry in limits}
+    assert named == {"REQUEST_WEIGHTMINUTE": 50, "ORDERSSECOND": 3, "ORDERSDAY": 9, "RAW_REQUESTSMINUTE": 300_000}
+
+
 def test_weight_is_counted_told_and_refused(clock):
     simulator = quiet_binance(clock, weight_per_minute=50)
     client = BinanceClient(simulator, simulator.add_account("alice_smith", {"USDT": Decimal(1_000)}))

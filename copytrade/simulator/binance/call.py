@@ -42,10 +42,11 @@ class Unverified:
 
 @dataclass(slots=True)
 class Desk:
-    """What the venue keeps besides the exchange: order counters, statuses of symbols, finished candles."""
+    """What the venue keeps besides the exchange: order counters, named limits, statuses of symbols, candles."""
 
     orders: OrderLimit
     unverified: Unverified
+    weight_per_minute: int
     statuses: dict[str, str] = field(default_factory=dict)
     candles: dict[tuple[str, int], list[Candle]] = field(default_factory=dict)
     ids_made: int = 0

@@ -49,7 +49,7 @@ def exchange_info(call: PublicCall) -> Any:
         "timezone": "UTC",
         "serverTime": milliseconds(call.now_s),
         "rateLimits": [
-            _rate_limit("REQUEST_WEIGHT", "MINUTE", 1, 6_000),
+            _rate_limit("REQUEST_WEIGHT", "MINUTE", 1, call.desk.weight_per_minute),
             _rate_limit("ORDERS", "SECOND", 10, orders.per_10_s),
             _rate_limit("ORDERS", "DAY", 1, orders.per_day),
             _rate_limit("RAW_REQUESTS", "MINUTE", 5, 300_000),

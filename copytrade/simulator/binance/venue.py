@@ -87,7 +87,8 @@ class BinanceSimulator(SimulatedVenue):
         super().__init__(Exchange(books, prices, fill_delay_ms / 1000, fill_parts), clock, seed, records)
         self._keys: dict[str, ApiKey] = {}
         self._weights = WeightLimit(rate_limits, weight_per_minute)
-        self._desk = Desk(OrderLimit(rate_limits, orders_per_10_s, orders_per_day), unverified or Unverified())
+        orders = OrderLimit(rate_limits, orders_per_10_s, orders_per_day)
+        self._desk = Desk(orders, unverified or Unverified(), weight_per_minute)
         if records is not None:
             self._load_keys(records)
 
