@@ -14,7 +14,7 @@ from copytrade.domain.events import CopiesPlanned
 from copytrade.domain.ids import copy_id
 from copytrade.domain.instrument import AssetClass, Instrument
 from copytrade.domain.money import Price
-from copytrade.domain.order import Effect, Role
+from copytrade.domain.order import Effect, OrderState, Role
 from copytrade.domain.reasons import Reason
 from copytrade.domain.signal import Signal
 from copytrade.engine.lanes import Lanes
@@ -25,6 +25,9 @@ from copytrade.engine.work import Work
 # Python looks for cycles among new objects whenever there are 700 more of them. A copy on its way is some dozens, all
 # in use, so a fan-out to 1,000 would be searched a hundred times for nothing: a tenth of its CPU time.
 _COLLECT_EVERY = 20_000
+
+# Without a price nothing is sent; a venue that cannot be reached fails at that first.
+_HANDED_OVER = UNREACHABLE | {Reason.PRICE_UNKNOWN}
 
 Planned = Callable[[Signal, tuple[Decision, ...]], None]
 
@@ -84,19 +87,14 @@ class FanOut:
         member = services.roster.get(work.account)
         if signal is None or work.effect is Effect.EXIT or member is None or not member.terms.failover:
             return None
-        if reason not in UNREACHABLE:
+        if reason not in _HANDED_OVER or self._leaving(work):
             return None
         tried = {copy.account for copy in services.ledger.copies_of(signal.signal_id)}
-        user = user_of(work.account)
-        left = [
-            book
-            for books in self._users(signal)
-            for book in books
-            if user_of(book.terms.account) == user and book.terms.account not in tried
-        ]
+        books = [book for books in self._users(signal, user_of(work.account)) for book in books]
+        left = [book for book in in_order(signal, books) if book.terms.account not in tried]
         if not left:
             return None
-        found = first_that_can(signal, in_order(signal, left), services.rules, services.clock())
+        found = first_that_can(signal, left, services.rules, services.clock())
         if isinstance(found, Skipped):
             return None
         # Deferred: its lane sizes it, and makes that durable before it can leave.
@@ -105,13 +103,26 @@ class FanOut:
             found.effect, Reason.FAILOVER, f"{work.account}: {reason.text}",
         )  # fmt: skip
 
-    def _users(self, signal: Signal) -> Iterable[list[FollowerBook]]:
-        """Each user's accounts as they stand, in the order of the user files."""
+    def _leaving(self, work: Work) -> bool:
+        """Whether an exit of a later signal waits behind this entry: it would not find what the entry bought at
+        another account, and the follower would stay in a position that the master has left."""
+        orders = self._services.ledger.state.orders
+        planned_at = orders[work.order_id].planned_at
+        return any(
+            r.account == work.account and r.symbol == work.symbol and r.effect is Effect.EXIT
+            and r.state is not OrderState.HELD and r.planned_at >= planned_at
+            for r in orders.values()
+        )  # fmt: skip
+
+    def _users(self, signal: Signal, only: str | None = None) -> Iterable[list[FollowerBook]]:
+        """Each user's accounts as they stand, in the order of the user files; or those of one user."""
         services = self._services
         unsettled = services.books.unsettled()
         markets = _Listings(services, signal)
         users: dict[str, list[FollowerBook]] = {}
         for account, member in services.roster.followers.items():
+            if only is not None and user_of(account) != only:
+                continue
             symbol, instrument, price = markets.at(account)
             if member.left and not services.ledger.state.position(account, symbol):
                 continue
