@@ -290,6 +290,11 @@ async def test_cash_that_orders_hold_is_not_free():
         assert (read.cash, read.held, read.holdings["USD"]) == (Amount.of(5_000), Amount.of(5_000), Decimal(10_000))
 
 
+async def test_venues_own_trouble_is_asked_again_and_not_taken_for_its_word(lab):
+    lab.fault("error", when="before", method="GET /v2/account", error="500 50010000 internal server error", count=1)
+    assert (await lab.account.balances()).cash == Amount.of(10_000)
+
+
 async def test_account_in_another_currency_is_told():
     async with alpaca_lab(replace(OPTIONS, currency="EUR")) as lab:
         with pytest.raises(VenueRefusedRead, match=r"venues\.alpaca\.currency"):
