@@ -142,7 +142,7 @@ class EngineSettings(Section):
     """Inner figures. There is seldom a reason to touch them."""
 
     ledger_group_ms: Whole = Field(
-        default=5, ge=0, le=1000, description="Outcomes that arrive within this are committed together."
+        default=20, ge=0, le=1000, description="Outcomes that arrive within this are committed together."
     )
     refresh_spread_s: Seconds = Field(
         default=300.0,
