@@ -6,21 +6,16 @@ order id (Kraken takes free text of at most 18 ASCII characters as `cl_ord_id`).
 
 from __future__ import annotations
 
+import base64
 import hashlib
 
 ID_LENGTH = 18  # 18 base-32 digits are 90 bits: no clash to fear within any number of orders a service will place
-_ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 
 
 def fact_id(kind: str, *parts: str) -> str:
     """The id of a fact, from its kind and its distinguishing parts (order matters, boundaries are kept)."""
-    framed = "".join(f"{len(part)}:{part}" for part in (kind, *parts))
-    number = int.from_bytes(hashlib.sha256(framed.encode()).digest()[:12], "big")
-    digits = []
-    for _ in range(ID_LENGTH):
-        number, digit = divmod(number, 32)
-        digits.append(_ALPHABET[digit])
-    return "".join(digits)
+    framed = "".join([f"{len(part)}:{part}" for part in (kind, *parts)])
+    return base64.b32encode(hashlib.sha256(framed.encode()).digest()[:15])[:ID_LENGTH].decode().lower()
 
 
 def master_order_id(account: str, request_id: str) -> str:
