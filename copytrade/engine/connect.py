@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 
 from copytrade.domain.account import AccountId, venue_of
@@ -35,6 +36,8 @@ class Connector:
         self._connect_min = connect_min
         self._slots = asyncio.Semaphore(services.limits.connect_concurrency)
         self._tasks: dict[AccountId, asyncio.Task[None]] = {}
+        self._begun: set[AccountId] = set()
+        self._settled = asyncio.Event()
 
     def add_factory(self, venue: str, factory: AccountFactory) -> None:
         """One more venue whose accounts can be connected."""
@@ -45,7 +48,11 @@ class Connector:
         account = member.terms.account
         task = self._tasks.get(account)
         if task is None or task.done():
+            if member.connecting:  # not for one whose venue is known not to answer
+                self._begun.add(account)
+                self._settled.clear()
             task = self._tasks[account] = asyncio.create_task(self._connect(member, venue))
+            task.add_done_callback(lambda _: self._settle(account))
         return task
 
     def recheck(self, account: AccountId) -> None:
@@ -69,6 +76,20 @@ class Connector:
         else:
             self._services.alert(f"{account} works again")
             self._lanes.of(account).clear()
+
+    async def settled(self, timeout_s: float) -> None:
+        """Wait until every account is connected, cannot be, or is at a venue that does not answer; so long at most."""
+        if self._begun:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._settled.wait(), timeout_s)
+
+    def venue_down(self, venue: str, detail: str) -> None:
+        """The venue's markets cannot be read: none of its accounts can be reached until they are."""
+        for member in self._services.roster:
+            if venue_of(member.terms.account) == venue and member.client is None and member.connecting:
+                member.connecting, member.unreachable = False, (Reason.NOT_CONNECTED, detail)
+                self._settle(member.terms.account)
+                self._lanes.of(member.terms.account).wake()
 
     async def close(self) -> None:
         for task in self._tasks.values():
@@ -104,6 +125,11 @@ class Connector:
             member.connecting = False
             member.unreachable = (Reason.NOT_CONNECTED, f"a fault in the service: {type(error).__name__}")
             self._lanes.of(member.terms.account).wake()
+
+    def _settle(self, account: AccountId) -> None:
+        self._begun.discard(account)
+        if not self._begun:
+            self._settled.set()
 
     async def _attempt(self, member: Member, venue: str) -> bool:
         """One attempt; True when it is worth another."""

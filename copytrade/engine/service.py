@@ -101,13 +101,14 @@ class Engine:
         # Nothing can be done without the master's markets; another venue that does not answer holds up its own
         # accounts and nobody else's.
         await self._loading[venue_of(services.roster.master.terms.account)]
-        connecting = [self.connector.start(member, venue_of(member.terms.account)) for member in services.roster]
+        for member in services.roster:
+            self.connector.start(member, venue_of(member.terms.account))
         self._tasks = [
             asyncio.create_task(self._guarded(services.fills.run()), name="fills"),
             asyncio.create_task(self._guarded(self.fanout.run()), name="fan-out"),
         ]
         self.recovered = recover(services, self.lanes, self.fanout, self.tracker)
-        await asyncio.wait(connecting, timeout=_CONNECT_WAIT_S)
+        await self.connector.settled(_CONNECT_WAIT_S)
         self._tasks += [
             asyncio.create_task(self._guarded(self.refresher.run()), name="refresh"),
             asyncio.create_task(self._guarded(self._keep_warm()), name="keep warm"),
@@ -235,6 +236,7 @@ class Engine:
             except VenueError as error:
                 if attempt == 0:
                     self.services.alert(f"{venue.name} does not answer ({error}); trying until it does")
+                self.connector.venue_down(venue.name, f"{venue.name} does not answer: {error}")
                 await self.services.pause(_LOAD_RETRY_S[min(attempt, len(_LOAD_RETRY_S) - 1)])
                 attempt += 1
             else:
