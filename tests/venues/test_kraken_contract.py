@@ -253,7 +253,7 @@ async def test_fee_in_base_is_told_apart():
 @pytest.mark.parametrize(
     "order",
     [closed(status="new word"), closed(vol_exec="-1"), closed(cost="much"), closed(fee=None), {}, [], None],
-    ids=str,
+    ids=["status", "filled", "cost", "fee", "no fields", "a list", "nothing"],
 )
 async def test_order_that_cannot_be_read_is_an_error(order):
     async with at_raw_server(http({"error": [], "result": {"OX": order}})) as (_, account, _):
