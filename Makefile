@@ -9,7 +9,7 @@ run: $(VENV)/.run
 	$(BIN)/python run_master.py
 
 test: $(VENV)/.dev check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 quick: $(VENV)/.dev
 	$(BIN)/python -m pytest -m "not slow" -n 2
