@@ -26,7 +26,7 @@ from copytrade.engine.killswitch import KillState, KillSwitch
 from copytrade.engine.lanes import Lanes
 from copytrade.engine.markets import Markets, StandIns
 from copytrade.engine.ports import Clock, Ledger, Venue
-from copytrade.engine.prices import PriceBoard
+from copytrade.engine.prices import PriceBoard, PriceKeeper
 from copytrade.engine.recovery import recover, work_of
 from copytrade.engine.refresh import Refresher
 from copytrade.engine.roster import AccountFactory, Member, Roster
@@ -74,6 +74,7 @@ class Engine:
             Markets(w.venues, w.stand_ins),
         )  # fmt: skip
         self.services.prices = PriceBoard(w.venues, w.clock)
+        self.price_keeper = PriceKeeper(self.services)
         self.services.fills = FillFollower(self.services, self._order_ended)
         self.tracker = Tracker()
         self.refresher = Refresher(self.services)
@@ -116,6 +117,7 @@ class Engine:
             asyncio.create_task(self._watch_ledger(), name="ledger"),
             asyncio.create_task(self._guarded(self._recheck_parked()), name="parked"),
         ]
+        self._keep_prices()
         self.ready.set()
 
     async def stop(self, timeout_s: float = 15.0) -> None:
@@ -139,6 +141,7 @@ class Engine:
         self.services.venues[venue.name] = venue
         self.connector.add_factory(venue.name, factory)
         self._loading[venue.name] = asyncio.create_task(self._load(venue), name=f"load {venue.name}")
+        self._keep_prices()
 
     def apply_terms(self, terms: Mapping[AccountId, FollowerTerms]) -> None:
         """Put changed follower settings in force: enrol, change, or let go."""
@@ -208,6 +211,7 @@ class Engine:
     # -- inside ------------------------------------------------------------------------------------------------------
 
     def _emit(self, signal: Signal) -> None:
+        self.price_keeper.traded(signal.symbol)
         self.fanout.emit(signal)
 
     def _order_ended(self, record: OrderRecord, next_leg: Deferred | None) -> None:
@@ -242,6 +246,11 @@ class Engine:
             else:
                 log.info("%s lists %d instruments", venue.name, count)
                 return
+
+    def _keep_prices(self) -> None:
+        """Keep prices fresh at other venues than the master's, as soon as there are any."""
+        if len(self.services.venues) > 1 and not any(task.get_name() == "prices" for task in self._tasks):
+            self._tasks.append(asyncio.create_task(self._guarded(self.price_keeper.run()), name="prices"))
 
     async def _keep_warm(self) -> None:
         """Hold open connections for the next fan-out, as many as it can use."""

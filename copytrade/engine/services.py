@@ -37,6 +37,7 @@ class Limits:
     """Bounds and waits of the engine, in seconds unless named otherwise."""
 
     price_max_age_s: float = 5.0
+    price_keep_every_s: float = 2.0  # two reads within price_max_age_s: one may fail
     lane_queue_max: int = 100  # a lane that far behind is stuck: entries would expire long before their turn
     exit_legs_max: int = 5  # follow-ups of an exit that filled in part, before it is held for the operator
     fill_delays_s: tuple[float, ...] = (0.25, 0.5, 1, 2, 5, 10, 30, 60)
