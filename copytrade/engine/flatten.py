@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from decimal import Decimal
 
-from copytrade.domain.account import AccountId
+from copytrade.domain.account import AccountId, venue_of
 from copytrade.domain.errors import BadRequest, CopyTradeError, VenueError
 from copytrade.domain.events import SignalEmitted
 from copytrade.domain.ids import signal_id
-from copytrade.domain.money import NO_QUANTITY, Quantity
+from copytrade.domain.money import NO_QUANTITY, Price, Quantity
 from copytrade.domain.order import Effect, OrderKind, OrderState, Side
 from copytrade.domain.signal import Signal, SignalKind
 from copytrade.domain.state import OrderRecord
@@ -84,21 +84,33 @@ class Flattener:
         """
         services = self._services
         master = services.roster.master.terms.account
-        instrument = services.instrument(master.partition(":")[0], symbol)
-        if instrument is None:
-            services.alert(f"{symbol} is no longer listed; its copied positions could not be closed")
-            return
-        try:
-            quote = await services.prices.quote(instrument, services.limits.price_max_age_s)
-        except VenueError as error:
-            services.alert(f"copied {symbol} could not be closed, no price: {error}")
+        price = await self._price(symbol)
+        if price is None:
             return
         identity = signal_id(f"flatten {occasion} {symbol}", SignalKind.FLATTEN)
         signal = Signal(
             identity, SignalKind.FLATTEN, "", master, symbol, Side.SELL, Effect.EXIT, OrderKind.MARKET,
-            Quantity(Decimal(0)), quote.bid, None, None, NO_QUANTITY, Decimal(1), services.clock(),
+            Quantity(Decimal(0)), price, None, None, NO_QUANTITY, Decimal(1), services.clock(),
         )  # fmt: skip
         if services.ledger.signal(identity) is None:
             await services.ledger.append([SignalEmitted(signal)], hurry=True)
             self._fanout.emit(signal)
         await self._tracker.wait(identity, _COPIES_WAIT_S)
+
+    async def _price(self, symbol: str) -> Price | None:
+        """What the instrument fetches at the master's venue, or at a holder's where the master's does not list it or
+        does not answer. Exits are not held to a price; their smallest sizes are reckoned from it."""
+        services = self._services
+        master = services.roster.master.terms.account
+        holders = sorted(venue_of(account) for account, held in self._may_hold() if held == symbol)
+        trouble = "no venue in use lists it"
+        for venue in dict.fromkeys([venue_of(master), *holders]):
+            instrument = services.instrument(venue, symbol)
+            if instrument is None:
+                continue
+            try:
+                return (await services.prices.quote(instrument, services.limits.price_max_age_s)).bid
+            except VenueError as error:
+                trouble = f"no price: {error}"
+        services.alert(f"copied {symbol} could not be closed: {trouble}; close it by hand at its venue")
+        return None
