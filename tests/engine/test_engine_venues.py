@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from venues_world import ALL, BTC, SPELLED, VenuesWorld
+from world import WAIT_S
 
 from copytrade.domain.account import venue_of
 from copytrade.domain.errors import BadRequest
@@ -14,6 +15,7 @@ from copytrade.domain.money import Amount
 from copytrade.domain.order import OrderState, Side
 from copytrade.domain.reasons import Reason
 from copytrade.engine.desk import TradeRequest
+from copytrade.engine.killswitch import KillState
 
 D = Decimal
 EVERYWHERE = {f"{venue}_smith": {venue: 1_000} for venue in ALL}
@@ -123,6 +125,29 @@ async def test_an_exit_leaves_alone_what_the_master_still_holds_itself(tmp_path:
                 "BTC/USDT", "BTC/USD", "BTC/USD",
             ]  # fmt: skip
             assert world.holds("okx", "bob_jones") == held > 0
+
+
+async def test_flatten_closes_what_the_masters_venue_does_not_list(tmp_path: Path) -> None:
+    """The master is out already; alice was disarmed then and still holds a market that only her venue has."""
+    async with VenuesWorld(tmp_path, users={"alice_smith": {"okx": 1_000}}) as world, world.trading() as desk:
+        await desk.buy("1000", "SOL/USD")
+        await desk.settled()
+        world.users["okx"]["alice_smith"] = {"mode": "disarmed"}
+        world.write_users()
+        desk.reload()
+        await desk.sell(symbol="SOL/USD")
+        await desk.settled()
+        held = desk.position("okx:alice_smith", "SOL/USDT")
+        assert held > 0
+        assert desk.engine.services.instrument("kraken", "SOL/USDT") is None
+        world.users["okx"]["alice_smith"] = {}
+        world.write_users()
+        desk.reload()
+        desk.kill.engage(KillState.FLATTEN)
+        assert await desk.engine.wait_flattened(WAIT_S)
+        await desk.settled()
+        assert desk.position("okx:alice_smith", "SOL/USDT") < held / 1_000
+        assert desk.alerts_of("could not be closed") == []
 
 
 # -- the master's desk at other venues -------------------------------------------------------------------------------
