@@ -104,13 +104,13 @@ class Engine:
         await self._loading[venue_of(services.roster.master.terms.account)]
         for member in services.roster:
             self.connector.start(member, venue_of(member.terms.account))
-        self._tasks = [
-            asyncio.create_task(self._guarded(services.fills.run()), name="fills"),
-            asyncio.create_task(self._guarded(self.fanout.run()), name="fan-out"),
-        ]
+        self._tasks = [asyncio.create_task(self._guarded(services.fills.run()), name="fills")]
         self.recovered = recover(services, self.lanes, self.fanout, self.tracker)
         await self.connector.settled(_CONNECT_WAIT_S)
+        # Not before: a signal that the last run left unanswered must not pass a follower by because the markets of
+        # its venue are still being read. At some venues that takes a connected account.
         self._tasks += [
+            asyncio.create_task(self._guarded(self.fanout.run()), name="fan-out"),
             asyncio.create_task(self._guarded(self.refresher.run()), name="refresh"),
             asyncio.create_task(self._guarded(self._keep_warm()), name="keep warm"),
             asyncio.create_task(self._guarded(self._watch_kill_switch()), name="kill switch"),
