@@ -136,7 +136,7 @@ class MasterDesk:
         venue = venue_of(self._services.roster.master.terms.account)
         instrument = self._services.instrument(venue, request.spelling)
         if instrument is None:
-            raise BadRequest(f"{venue} lists no instrument {request.spelling!r}; spell it like BTC/USD or XXBTZUSD")
+            raise BadRequest(f"{venue} lists no instrument {request.spelling!r}; spell it like BTC/USD, or as the venue does")
         if instrument.status is not MarketStatus.ONLINE:
             raise Refused(Reason.NOT_TRADABLE_NOW, f"{instrument.symbol} is {instrument.status}")
         return instrument

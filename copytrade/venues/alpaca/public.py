@@ -27,9 +27,10 @@ from copytrade.venues.alpaca.envelope import Answer, read_reply
 from copytrade.venues.alpaca.instruments import read_instruments
 from copytrade.venues.alpaca.names import MarketNames
 from copytrade.venues.alpaca.options import DATA_URL, NAME, TRADING_HOSTS_SUFFIX, AlpacaOptions
-from copytrade.venues.alpaca.reads import Other, Retries, SignedReads, Sleep
+from copytrade.venues.alpaca.reads import Other, SignedReads
 from copytrade.venues.budget import Pace
 from copytrade.venues.pool import Clock
+from copytrade.venues.retries import Retries, Sleep
 from copytrade.venues.wire import Wire, WireFailure
 
 logger = logging.getLogger(__name__)
@@ -66,7 +67,8 @@ class AlpacaVenue:
         self.clock = clock
         self.monotonic = monotonic
         self.names = MarketNames()
-        self.retries = Retries(self.options, rng or random.Random(), sleep)  # noqa: S311  (spreads load, guards nothing)
+        rng = rng or random.Random()  # noqa: S311  (spreads load, guards nothing)
+        self.retries = Retries("Alpaca", self.options.read_total_s, self.options.read_attempts_max, rng, sleep)
         data_url = self.options.data_url or data_url_of(base_url)
         self.wire = self._made_wire(base_url, self.options.max_connections, self.options.body_max_bytes)
         # The list of stocks is by far the longest answer; no other may be as long.

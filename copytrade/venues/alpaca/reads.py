@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
-import random
-from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
-
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from copytrade.domain.errors import CredentialsRejected, VenueError, VenueRefusedRead, VenueUnavailable
 from copytrade.domain.reasons import Reason
@@ -16,18 +12,13 @@ from copytrade.venues.alpaca.envelope import Answer, Problem, read_reply
 from copytrade.venues.alpaca.errors import RATE_RETRY_S, Refusal, classify
 from copytrade.venues.alpaca.limits import MinuteBudget
 from copytrade.venues.alpaca.options import EXIT_SHARE, READ_SHARE, AlpacaOptions
+from copytrade.venues.retries import Retries
 from copytrade.venues.wire import Wire, WireFailure
 
 if TYPE_CHECKING:
     from copytrade.venues.alpaca.signer import AlpacaSigner  # brings the SDK along
 
-Sleep = Callable[[float], Awaitable[None]]
-T = TypeVar("T")
 Query = Mapping[str, str]
-
-# The first pause between two tries is up to this long, the next up to twice that, and so on to the longest.
-_PAUSE_FIRST_S = 0.25
-_PAUSE_MAX_S = 4.0
 
 
 class Other(NamedTuple):
@@ -35,36 +26,6 @@ class Other(NamedTuple):
 
     wire: Wire
     counted: bool
-
-
-class Retries:
-    """Repeats a read that failed for a passing cause: a few times, with random pauses, within a total time."""
-
-    def __init__(self, options: AlpacaOptions, rng: random.Random, sleep: Sleep) -> None:
-        self._rng = rng
-        self.sleep = sleep
-        self._total_s = options.read_total_s
-        self._attempts_max = options.read_attempts_max
-
-    async def run(self, what: str, attempt: Callable[[], Awaitable[T]]) -> T:
-        """Raises what the last try raised, and `VenueUnavailable` when the total time is over."""
-        retrying = AsyncRetrying(
-            stop=stop_after_attempt(self._attempts_max),
-            wait=self._pause_s,
-            retry=retry_if_exception_type(VenueUnavailable),
-            sleep=self.sleep,
-            reraise=True,
-        )
-        try:
-            async with asyncio.timeout(self._total_s):
-                return await retrying(attempt)
-        except TimeoutError:
-            raise VenueUnavailable(
-                f"Alpaca did not answer {what} within {self._total_s:g} s in all; it will be asked again later"
-            ) from None
-
-    def _pause_s(self, state: RetryCallState) -> float:
-        return self._rng.uniform(0, min(_PAUSE_MAX_S, _PAUSE_FIRST_S * 2 ** (state.attempt_number - 1)))
 
 
 class SignedReads:

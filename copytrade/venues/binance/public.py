@@ -33,8 +33,8 @@ from copytrade.venues.binance.options import (
     READ_RESERVE,
     BinanceOptions,
 )
-from copytrade.venues.binance.reads import Retries, Sleep
 from copytrade.venues.pool import Clock
+from copytrade.venues.retries import Retries, Sleep
 from copytrade.venues.wire import Reply, Wire, WireFailure
 
 if TYPE_CHECKING:
@@ -89,7 +89,8 @@ class BinanceVenue:
             timeout_s=_LIST_TIMEOUT_S,
             body_max_bytes=self.options.exchange_info_max_bytes,
         )
-        self.retries = Retries(self.options, rng or random.Random(), sleep)  # noqa: S311  (spreads load, guards nothing)
+        rng = rng or random.Random()  # noqa: S311  (spreads load, guards nothing)
+        self.retries = Retries("Binance", self.options.read_total_s, self.options.read_attempts_max, rng, sleep)
         self.address = AddressLimits(
             self.options.weight_per_minute, self.options.requests_per_5_min, self.unix_s, monotonic
         )

@@ -25,8 +25,8 @@ from copytrade.venues.coinbase.instruments import read_products
 from copytrade.venues.coinbase.names import ProductNames
 from copytrade.venues.coinbase.options import NAME, CoinbaseOptions
 from copytrade.venues.coinbase.orders import entries_in
-from copytrade.venues.coinbase.reads import Retries, Sleep
 from copytrade.venues.pool import Clock
+from copytrade.venues.retries import Retries, Sleep
 from copytrade.venues.wire import Reply, Wire, WireFailure
 
 logger = logging.getLogger(__name__)
@@ -70,7 +70,8 @@ class CoinbaseVenue:
             timeout_s=self.options.request_timeout_s,
             body_max_bytes=self.options.body_max_bytes,
         )
-        self.retries = Retries(self.options, rng or random.Random(), sleep)  # noqa: S311  (spreads load, guards nothing)
+        rng = rng or random.Random()  # noqa: S311  (spreads load, guards nothing)
+        self.retries = Retries("Coinbase", self.options.read_total_s, self.options.read_attempts_max, rng, sleep)
         self.products = ProductNames()
         self.absent_after = timedelta(seconds=self.options.absence_wait_s)
         self._host = urlsplit(base_url).netloc

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import math
-import random
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
-
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt
+from typing import TYPE_CHECKING, Any
 
 from copytrade.domain.errors import CredentialsRejected, VenueError, VenueRefusedRead, VenueUnavailable
 from copytrade.domain.reasons import Reason
@@ -18,49 +14,13 @@ from copytrade.venues.coinbase.clock import ClockReading
 from copytrade.venues.coinbase.envelope import Answer, Rejection, read_reply
 from copytrade.venues.coinbase.errors import RATE_RETRY_S, Refusal, classify_rejection
 from copytrade.venues.coinbase.options import CoinbaseOptions
+from copytrade.venues.retries import Retries
 from copytrade.venues.wire import Wire, WireFailure
 
 if TYPE_CHECKING:
     from copytrade.venues.coinbase.signer import CoinbaseSigner  # brings the SDK along
 
 logger = logging.getLogger(__name__)
-
-Sleep = Callable[[float], Awaitable[None]]
-T = TypeVar("T")
-
-# The first pause between two tries is up to this long, the next up to twice that, and so on to the longest.
-_PAUSE_FIRST_S = 0.25
-_PAUSE_MAX_S = 4.0
-
-
-class Retries:
-    """Repeats a read that failed for a passing cause: a few times, with random pauses, within a total time."""
-
-    def __init__(self, options: CoinbaseOptions, rng: random.Random, sleep: Sleep) -> None:
-        self._rng = rng
-        self.sleep = sleep
-        self._total_s = options.read_total_s
-        self._attempts_max = options.read_attempts_max
-
-    async def run(self, what: str, attempt: Callable[[], Awaitable[T]]) -> T:
-        """Raises what the last try raised, and `VenueUnavailable` when the total time is over."""
-        retrying = AsyncRetrying(
-            stop=stop_after_attempt(self._attempts_max),
-            wait=self._pause_s,
-            retry=retry_if_exception_type(VenueUnavailable),
-            sleep=self.sleep,
-            reraise=True,
-        )
-        try:
-            async with asyncio.timeout(self._total_s):
-                return await retrying(attempt)
-        except TimeoutError:
-            raise VenueUnavailable(
-                f"Coinbase did not answer {what} within {self._total_s:g} s in all; it will be asked again later"
-            ) from None
-
-    def _pause_s(self, state: RetryCallState) -> float:
-        return self._rng.uniform(0, min(_PAUSE_MAX_S, _PAUSE_FIRST_S * 2 ** (state.attempt_number - 1)))
 
 
 class SignedReads:

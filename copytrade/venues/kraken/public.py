@@ -23,9 +23,9 @@ from copytrade.venues.kraken.errors import Refusal, classify
 from copytrade.venues.kraken.instruments import read_instruments
 from copytrade.venues.kraken.names import AssetNames, PairNames
 from copytrade.venues.kraken.options import NAME, KrakenOptions
-from copytrade.venues.kraken.reads import Retries, Sleep
 from copytrade.venues.kraken.signer import KrakenSigner, NonceSource
 from copytrade.venues.pool import Clock
+from copytrade.venues.retries import Retries, Sleep
 from copytrade.venues.wire import Wire, WireFailure
 
 logger = logging.getLogger(__name__)
@@ -66,7 +66,8 @@ class KrakenVenue:
             timeout_s=self.options.request_timeout_s,
             body_max_bytes=self.options.body_max_bytes,
         )
-        self.retries = Retries(self.options, rng or random.Random(), sleep)  # noqa: S311  (spreads load, guards nothing)
+        rng = rng or random.Random()  # noqa: S311  (spreads load, guards nothing)
+        self.retries = Retries("Kraken", self.options.read_total_s, self.options.read_attempts_max, rng, sleep)
         self.pairs = PairNames()
         self.order_deadline = timedelta(seconds=self.options.deadline_s)
         self.absence_margin = timedelta(seconds=self.options.clock_skew_max_s + self.options.absence_settle_s)

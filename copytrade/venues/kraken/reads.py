@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import math
-import random
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, TypeVar
-
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from copytrade.domain.errors import (
     CredentialsRejected,
@@ -25,46 +21,10 @@ from copytrade.venues.kraken.errors import LOCKOUT_S, Limit, Refusal, classify
 from copytrade.venues.kraken.options import NONCE_STEPS_MS, KrakenOptions
 from copytrade.venues.kraken.signer import KrakenSigner
 from copytrade.venues.kraken.traffic import Traffic
+from copytrade.venues.retries import Retries
 from copytrade.venues.wire import Wire, WireFailure
 
 logger = logging.getLogger(__name__)
-
-Sleep = Callable[[float], Awaitable[None]]
-T = TypeVar("T")
-
-# The first pause between two tries is up to this long, the next up to twice that, and so on to the longest.
-_PAUSE_FIRST_S = 0.25
-_PAUSE_MAX_S = 4.0
-
-
-class Retries:
-    """Repeats a read that failed for a passing cause: a few times, with random pauses, within a total time."""
-
-    def __init__(self, options: KrakenOptions, rng: random.Random, sleep: Sleep) -> None:
-        self._rng = rng
-        self.sleep = sleep
-        self._total_s = options.read_total_s
-        self._attempts_max = options.read_attempts_max
-
-    async def run(self, what: str, attempt: Callable[[], Awaitable[T]]) -> T:
-        """Raises what the last try raised, and `VenueUnavailable` when the total time is over."""
-        retrying = AsyncRetrying(
-            stop=stop_after_attempt(self._attempts_max),
-            wait=self._pause_s,
-            retry=retry_if_exception_type(VenueUnavailable),
-            sleep=self.sleep,
-            reraise=True,
-        )
-        try:
-            async with asyncio.timeout(self._total_s):
-                return await retrying(attempt)
-        except TimeoutError:
-            raise VenueUnavailable(
-                f"Kraken did not answer {what} within {self._total_s:g} s in all; it will be asked again later"
-            ) from None
-
-    def _pause_s(self, state: RetryCallState) -> float:
-        return self._rng.uniform(0, min(_PAUSE_MAX_S, _PAUSE_FIRST_S * 2 ** (state.attempt_number - 1)))
 
 
 class SignedReads:

@@ -25,9 +25,10 @@ from copytrade.venues.okx.instruments import read_instruments
 from copytrade.venues.okx.names import InstrumentNames
 from copytrade.venues.okx.options import NAME, PUBLIC_PER_2_S, TIMESTAMP_WINDOW_S, OkxOptions
 from copytrade.venues.okx.orders import rows
-from copytrade.venues.okx.reads import Retries, Sleep, counter_for
+from copytrade.venues.okx.reads import OkxRetries, counter_for
 from copytrade.venues.okx.signer import OkxSigner
 from copytrade.venues.pool import Clock
+from copytrade.venues.retries import Sleep
 from copytrade.venues.wire import Wire, WireFailure
 
 logger = logging.getLogger(__name__)
@@ -73,7 +74,8 @@ class OkxVenue:
             timeout_s=self.options.request_timeout_s,
             body_max_bytes=self.options.body_max_bytes,
         )
-        self.retries = Retries(self.options, rng or random.Random(), sleep)  # noqa: S311  (spreads load, guards nothing)
+        rng = rng or random.Random()  # noqa: S311  (spreads load, guards nothing)
+        self.retries = OkxRetries("OKX", self.options.read_total_s, self.options.read_attempts_max, rng, sleep)
         self.order_deadline = timedelta(seconds=self.options.order_deadline_s)
         self._names = InstrumentNames()
         self._online: list[Instrument] = []

@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
-import random
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
-from typing import Any, TypeVar
-
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt
+from typing import Any
 
 from copytrade.domain.errors import CredentialsRejected, VenueError, VenueRefusedRead, VenueUnavailable
 from copytrade.domain.reasons import Reason
 from copytrade.venues.budget import DecayCounter, Seconds
 from copytrade.venues.okx.envelope import OK, Envelope, read_envelope
 from copytrade.venues.okx.errors import Refusal, classify
-from copytrade.venues.okx.options import READS_PER_2_S, OkxOptions
+from copytrade.venues.okx.options import READS_PER_2_S
 from copytrade.venues.okx.signer import OkxSigner
+from copytrade.venues.retries import Retries
 from copytrade.venues.wire import Wire, WireFailure
-
-Sleep = Callable[[float], Awaitable[None]]
-T = TypeVar("T")
-
-# The first pause between two tries is up to this long, the next up to twice that, and so on to the longest.
-_PAUSE_FIRST_S = 0.25
-_PAUSE_MAX_S = 4.0
 
 
 def counter_for(per_2_s: float, clock: Seconds, *, reserve_share: float = 0.0) -> DecayCounter:
@@ -33,31 +23,8 @@ def counter_for(per_2_s: float, clock: Seconds, *, reserve_share: float = 0.0) -
     return DecayCounter(per_2_s / 2, per_2_s / 4, clock, reserve=per_2_s / 2 * reserve_share)
 
 
-class Retries:
-    """Repeats a read that failed for a passing cause: a few times, with random pauses, within a total time."""
-
-    def __init__(self, options: OkxOptions, rng: random.Random, sleep: Sleep) -> None:
-        self._rng = rng
-        self.sleep = sleep
-        self.total_s = options.read_total_s
-        self._attempts_max = options.read_attempts_max
-
-    async def run(self, what: str, attempt: Callable[[], Awaitable[T]]) -> T:
-        """Raises what the last try raised, and `VenueUnavailable` when the total time is over."""
-        retrying = AsyncRetrying(
-            stop=stop_after_attempt(self._attempts_max),
-            wait=self._pause_s,
-            retry=retry_if_exception_type(VenueUnavailable),
-            sleep=self.sleep,
-            reraise=True,
-        )
-        try:
-            async with asyncio.timeout(self.total_s):
-                return await retrying(attempt)
-        except TimeoutError:
-            raise VenueUnavailable(
-                f"OKX did not answer {what} within {self.total_s:g} s in all; it will be asked again later"
-            ) from None
+class OkxRetries(Retries):
+    """Reads, within OKX's rate limits."""
 
     async def afford(self, what: str, counter: DecayCounter) -> None:
         """Wait until a budget has room for one request. Raises `VenueRefusedRead` when that takes too long."""
@@ -67,9 +34,6 @@ class Retries:
         counter.charge(1)  # before the pause, so that whoever comes next waits behind us
         if wait_s > 0:
             await self.sleep(wait_s)
-
-    def _pause_s(self, state: RetryCallState) -> float:
-        return self._rng.uniform(0, min(_PAUSE_MAX_S, _PAUSE_FIRST_S * 2 ** (state.attempt_number - 1)))
 
 
 class SignedReads:
@@ -83,7 +47,7 @@ class SignedReads:
         account: str,
         wire: Wire,
         signer: OkxSigner,
-        retries: Retries,
+        retries: OkxRetries,
         monotonic: Seconds,
         venue_now: Callable[[], datetime],
         check_clock: Callable[[], Awaitable[None]],
