@@ -125,9 +125,7 @@ def _offline(paths: Paths, venue: str | None, user: str | None, redactor: Redact
     return _result(paths, loaded, found, note="files only")
 
 
-async def _check_accounts(
-    loaded: Loaded, venue: str | None, user: str | None, client_of: ClientOf
-) -> list[Findings]:
+async def _check_accounts(loaded: Loaded, venue: str | None, user: str | None, client_of: ClientOf) -> list[Findings]:
     slots = asyncio.Semaphore(_CONCURRENCY)
 
     async def one(account: AccountId) -> Findings:

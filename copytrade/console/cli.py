@@ -195,9 +195,7 @@ _UsageError: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__na
 def main(arguments: Sequence[str]) -> int:
     """Run one command. Returns the exit code; a program that asked for JSON gets its wrong usage as JSON, too."""
     try:
-        done = typer.main.get_command(app).main(
-            list(arguments), prog_name="python -m copytrade", standalone_mode=False
-        )
+        done = typer.main.get_command(app).main(list(arguments), prog_name="python -m copytrade", standalone_mode=False)
     except _UsageError as error:
         if "--json" in arguments:
             from copytrade.console.output import print_error

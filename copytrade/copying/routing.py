@@ -28,9 +28,7 @@ UNREACHABLE = frozenset(
 )  # fmt: skip
 
 
-def answer_user(
-    signal: Signal, books: Sequence[FollowerBook], rules: CopyRules, now: datetime
-) -> tuple[Decision, ...]:
+def answer_user(signal: Signal, books: Sequence[FollowerBook], rules: CopyRules, now: datetime) -> tuple[Decision, ...]:
     """One user's answer: an entry gives one decision, an exit one for each account that holds something."""
     if len(books) == 1:
         return (decide(signal, books[0], rules, now),)

@@ -136,7 +136,9 @@ class MasterDesk:
         venue = venue_of(self._services.roster.master.terms.account)
         instrument = self._services.instrument(venue, request.spelling)
         if instrument is None:
-            raise BadRequest(f"{venue} lists no instrument {request.spelling!r}; spell it like BTC/USD, or as the venue does")
+            raise BadRequest(
+                f"{venue} lists no instrument {request.spelling!r}; spell it like BTC/USD, or as the venue does"
+            )
         if instrument.status is not MarketStatus.ONLINE:
             raise Refused(Reason.NOT_TRADABLE_NOW, f"{instrument.symbol} is {instrument.status}")
         return instrument
@@ -173,16 +175,12 @@ class MasterDesk:
         if balances is None or (services.clock() - balances.at).total_seconds() > max_age_s:
             await self._refresh(account, services.limits.equity_wait_s)
             balances = services.books.balances(account)
-        stale = balances is None or (
-            (services.clock() - balances.at).total_seconds() > services.rules.equity_max_age_s
-        )
+        stale = balances is None or ((services.clock() - balances.at).total_seconds() > services.rules.equity_max_age_s)
         if stale and effect is Effect.ENTRY:
             raise VenueError("the master's equity could not be read, so its entry could not be scaled; try again")
         return balances
 
-    def _quantity(
-        self, request: TradeRequest, instrument: Instrument, price: Price, position: Quantity
-    ) -> Quantity:
+    def _quantity(self, request: TradeRequest, instrument: Instrument, price: Price, position: Quantity) -> Quantity:
         given = [request.usd is not None, request.quantity is not None, request.whole]
         if sum(given) != 1:
             raise BadRequest("say how much in exactly one way: an amount, a quantity, or the whole position")
@@ -210,9 +208,7 @@ class MasterDesk:
             return
         cost = quantity * price
         if self.guards.max_order is not None and cost > self.guards.max_order:
-            raise Refused(
-                Reason.OVER_MASTER_LIMIT, f"{cost} {instrument.quote} is over {self.guards.max_order}"
-            )
+            raise Refused(Reason.OVER_MASTER_LIMIT, f"{cost} {instrument.quote} is over {self.guards.max_order}")
         assert balances is not None
         if balances.currency != instrument.quote:
             raise Refused(Reason.QUOTE_DIFFERS, f"{instrument.symbol} against {balances.currency}")

@@ -74,9 +74,7 @@ class FanOut:
         await durable
         for copy in to_send:
             approved = copy if isinstance(copy, Approved) else None
-            self._lanes.submit(
-                Work(copy.order_id, copy.account, copy.symbol, copy.effect, Role.COPY, signal, approved)
-            )
+            self._lanes.submit(Work(copy.order_id, copy.account, copy.symbol, copy.effect, Role.COPY, signal, approved))
         self._planned(signal, copies)
         return copies
 

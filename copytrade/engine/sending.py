@@ -126,9 +126,7 @@ class Sender:
         book = services.books.book(member, work.symbol, instrument, unsettled=False)
         record = self._record(work)
         assert record is not None
-        decision = decide(
-            work.signal, book, services.rules, services.clock(), order_id=work.order_id, leg=record.leg
-        )
+        decision = decide(work.signal, book, services.rules, services.clock(), order_id=work.order_id, leg=record.leg)
         return await self._take(work, decision)
 
     async def _take(self, work: Work, decision: Approved | Skipped | Deferred) -> Approved | None:

@@ -66,9 +66,7 @@ class Engine:
 
     def __init__(self, wiring: Wiring) -> None:
         w = wiring
-        roster = Roster(
-            Member(w.master), {account: Member(terms) for account, terms in w.followers.items()}
-        )
+        roster = Roster(Member(w.master), {account: Member(terms) for account, terms in w.followers.items()})
         self.services = Services(
             w.ledger, w.clock, w.kill, roster, Books(w.ledger.state), w.venues, w.rules, w.limits, w.alert, w.clock(),
             Markets(w.venues, w.stand_ins),

@@ -102,7 +102,6 @@ class Services:
             return
         raise ServiceStopping
 
-
     async def pause_until(self, event: asyncio.Event, seconds: float) -> bool:
         """Wait for an event, so long at most; True if it came. Raises `ServiceStopping` when the service stops."""
         try:

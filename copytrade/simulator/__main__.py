@@ -11,9 +11,7 @@ def main() -> int:
     """Read the command line and serve. Returns the exit status."""
     from copytrade.simulator.command import VENUES, run
 
-    parser = argparse.ArgumentParser(
-        prog="python -m copytrade.simulator", description="Simulated venues on loopback."
-    )
+    parser = argparse.ArgumentParser(prog="python -m copytrade.simulator", description="Simulated venues on loopback.")
     parser.add_argument("--venues", default="kraken", help=f"comma-separated, of: {', '.join(VENUES)}")
     parser.add_argument("--host", default="127.0.0.1", help="a loopback address")
     parser.add_argument("--port", type=int, default=0, help="first port; 0 takes free ones")

@@ -62,10 +62,7 @@ def _prices(venue: SimulatedVenue, values: dict[str, Any], query: Query) -> Any:
     with venue.lock:
         exchange.advance(venue.clock())
         quotes = {symbol: exchange.prices.quote(symbol, exchange.now_s) for symbol in exchange.markets}
-    return {
-        s: {"bid": str(quote.bid), "ask": str(quote.ask), "last": str(quote.last)}
-        for s, quote in quotes.items()
-    }
+    return {s: {"bid": str(quote.bid), "ask": str(quote.ask), "last": str(quote.last)} for s, quote in quotes.items()}
 
 
 def _add_fault(venue: SimulatedVenue, values: dict[str, Any], query: Query) -> Any:
@@ -81,11 +78,7 @@ def _end_faults(venue: SimulatedVenue, values: dict[str, Any], query: Query) -> 
 
 def _orders(venue: SimulatedVenue, values: dict[str, Any], query: Query) -> Any:
     limit = int(query["limit"]) if "limit" in query else None
-    return {
-        "orders": venue.orders(
-            query.get("account"), query.get("client_id"), int(query.get("after", 0)), limit
-        )
-    }
+    return {"orders": venue.orders(query.get("account"), query.get("client_id"), int(query.get("after", 0)), limit)}
 
 
 def _save(venue: SimulatedVenue, values: dict[str, Any], query: Query) -> Any:

@@ -70,9 +70,7 @@ class Books:
         account = self.accounts[name]
         _check_amount(f"{asset} of {name}", abs(amount))
         if account.available(asset) + amount < 0:
-            raise ValueError(
-                f"{asset} of {name} cannot change by {amount}: {account.available(asset)} is free"
-            )
+            raise ValueError(f"{asset} of {name} cannot change by {amount}: {account.available(asset)} is free")
         account.balances[asset] = account.balances.get(asset, ZERO) + amount
         account.deposited[asset] = account.deposited.get(asset, ZERO) + amount
         self.save_account(account)

@@ -44,13 +44,9 @@ class Exchange:
     order fills in `fill_parts` trades, `fill_delay_s` apart.
     """
 
-    def __init__(
-        self, books: Books, prices: PriceProcess, fill_delay_s: float = 0.0, fill_parts: int = 1
-    ) -> None:
+    def __init__(self, books: Books, prices: PriceProcess, fill_delay_s: float = 0.0, fill_parts: int = 1) -> None:
         if fill_delay_s < 0 or fill_parts < 1:
-            raise ValueError(
-                f"fill_delay_s is {fill_delay_s}, fill_parts {fill_parts}: give at least 0 and at least 1"
-            )
+            raise ValueError(f"fill_delay_s is {fill_delay_s}, fill_parts {fill_parts}: give at least 0 and at least 1")
         self.books = books
         self.markets = books.markets
         self.prices = prices
@@ -168,9 +164,7 @@ class Exchange:
         """Cancel an order when the venue reaches `time_s`, unless it is done by then."""
         self.at(time_s, lambda due_s: self._cancel_if_open(order, due_s))
 
-    def amend(
-        self, order: Order, volume: Decimal | None, limit_price: Decimal | None, post_only: bool = False
-    ) -> None:
+    def amend(self, order: Order, volume: Decimal | None, limit_price: Decimal | None, post_only: bool = False) -> None:
         """Change volume (total, base units) or price of an open limit order. Raises OrderRefused."""
         account = self.books.accounts[order.request.account]
         market = self.markets[order.request.symbol]
@@ -222,15 +216,11 @@ class Exchange:
         if request.volume_in_quote:
             cost = volume
         else:
-            price = (
-                limit_price if limit_price is not None else self.prices.quote(market.symbol, self.now_s).ask
-            )
+            price = limit_price if limit_price is not None else self.prices.quote(market.symbol, self.now_s).ask
             cost = (volume * price).quantize(market.cost_step, rounding=ROUND_HALF_UP)
         if request.fee_in_base:
             return market.quote, cost
-        return market.quote, cost + (cost * market.taker_fee).quantize(
-            market.cost_step, rounding=ROUND_HALF_UP
-        )
+        return market.quote, cost + (cost * market.taker_fee).quantize(market.cost_step, rounding=ROUND_HALF_UP)
 
     def _schedule(self, order: Order) -> None:
         """Let an open order come to its end: a fill, a rest in the book, an expiry."""

@@ -73,9 +73,7 @@ class PriceProcess:
                 f"volatility is {volatility}: give a fraction per second between 0 and 0.1, such as 0.0001"
             )
         if not 0 <= spread < Decimal("0.5"):
-            raise ValueError(
-                f"spread is {spread}: give a fraction of the price between 0 and 0.5, such as 0.0002"
-            )
+            raise ValueError(f"spread is {spread}: give a fraction of the price between 0 and 0.5, such as 0.0002")
         if step_s <= 0:
             raise ValueError(f"step_s is {step_s}: give the seconds between two prices, above 0")
         self.volatility = volatility
@@ -84,9 +82,7 @@ class PriceProcess:
         self._markets = {market.symbol: market for market in markets}
         self._anchors = {market.symbol: market.start_price for market in self._markets.values()}
         self._seeds = {
-            symbol: int.from_bytes(
-                hashlib.blake2b(f"{seed}:{symbol}".encode(), digest_size=8).digest(), "big"
-            )
+            symbol: int.from_bytes(hashlib.blake2b(f"{seed}:{symbol}".encode(), digest_size=8).digest(), "big")
             for symbol in self._markets
         }
         self._lattice: dict[tuple[int, int, int], float] = {}

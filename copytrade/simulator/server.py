@@ -42,9 +42,7 @@ class SimulatorServer:
         reply_delay_ms: int = 0,
     ) -> None:
         if host not in _LOOPBACK:
-            raise ValueError(
-                f"host is {host}: the simulator is unprotected and serves loopback only, give 127.0.0.1"
-            )
+            raise ValueError(f"host is {host}: the simulator is unprotected and serves loopback only, give 127.0.0.1")
         if len({venue.name for venue in venues}) != len(venues) or not venues:
             raise ValueError("give at least one venue, and each only once")
         self.venues = {venue.name: venue for venue in venues}
@@ -229,9 +227,7 @@ class _Front:
         try:
             self._venue.save()
         except Exception as error:
-            _log.exception(
-                "the simulator could not write its store; make room on the disk or start it without one"
-            )
+            _log.exception("the simulator could not write its store; make room on the disk or start it without one")
             saved.set_exception(error)
             saved.exception()  # those who wait raise it; nobody may be waiting any more
         else:

@@ -63,9 +63,7 @@ class Store:
 
     def load(self, kind: str) -> Iterator[tuple[Any, dict[str, Any]]]:
         """All written records of a kind, by id."""
-        for record_id, body in self._db.execute(
-            "SELECT id, body FROM records WHERE kind = ? ORDER BY id", (kind,)
-        ):
+        for record_id, body in self._db.execute("SELECT id, body FROM records WHERE kind = ? ORDER BY id", (kind,)):
             yield record_id, json.loads(body)
 
     def close(self) -> None:

@@ -234,9 +234,7 @@ class SimulatedVenue(ABC):
                 "house": self.books.house,
                 "fees": self.books.fees,
             }
-            return {
-                name: {asset: str(amount) for asset, amount in part.items()} for name, part in sums.items()
-            }
+            return {name: {asset: str(amount) for asset, amount in part.items()} for name, part in sums.items()}
 
     def fault_list(self) -> list[dict[str, Any]]:
         """The faults in force, as JSON values."""

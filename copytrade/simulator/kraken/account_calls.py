@@ -41,9 +41,7 @@ def balance_ex(call: Call) -> Any:
 
 def trade_balance(call: Call) -> Any:
     """TradeBalance: worth of the account in `asset` (ZUSD by default); no margin, so most of it is zero."""
-    asset = find_asset(
-        params.text(call.params, "asset", "ZUSD") or "ZUSD", params.text(call.params, "assetVersion")
-    )
+    asset = find_asset(params.text(call.params, "asset", "ZUSD") or "ZUSD", params.text(call.params, "assetVersion"))
     if asset is None:
         raise KrakenError(errors.UNKNOWN_ASSET)
     worth = fixed(value_in(call.exchange, call.account.name, asset.asset.name), 4)

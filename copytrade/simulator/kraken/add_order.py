@@ -50,9 +50,7 @@ def add_order(call: Call) -> Any:
         charge(call, named, 1)  # an order that fails validation costs as much as one that does not
     checked = check_order(call, call.params)
     pair = checked.pair
-    description = {
-        "order": order_text(pair, checked.request, checked.request.volume, checked.request.limit_price)
-    }
+    description = {"order": order_text(pair, checked.request, checked.request.volume, checked.request.limit_price)}
     if validate:
         return {"descr": description}
     return {"descr": description, "txid": [place(call, checked)]}
@@ -85,9 +83,7 @@ def _batch_entry(call: Call, checked: Checked | KrakenError, validate: bool) -> 
     if isinstance(checked, KrakenError):
         return {"error": checked.text}
     request = checked.request
-    entry: dict[str, Any] = {
-        "descr": {"order": order_text(checked.pair, request, request.volume, request.limit_price)}
-    }
+    entry: dict[str, Any] = {"descr": {"order": order_text(checked.pair, request, request.volume, request.limit_price)}}
     if not validate:
         try:
             entry["txid"] = place(call, checked)
@@ -164,11 +160,7 @@ def place(call: Call, checked: Checked) -> str:
     if call.desk.rate_limits and open_orders >= call.tier.open_orders_max:
         raise KrakenError(errors.ORDERS_LIMIT)
     hidden_s = call.fault.hide_s if call.fault is not None and call.fault.kind == "hide" else 0.0
-    share = (
-        Decimal(call.fault.fraction)
-        if call.fault is not None and call.fault.kind == "partial_cancel"
-        else None
-    )
+    share = Decimal(call.fault.fraction) if call.fault is not None and call.fault.kind == "partial_cancel" else None
     try:
         return call.exchange.submit(checked.request, hidden_s=hidden_s, cancel_after_fraction=share).order_id
     except OrderRefused as refused:

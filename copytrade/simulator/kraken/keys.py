@@ -137,9 +137,7 @@ class KeyRing:
             raise KrakenError(INVALID_NONCE)
         if window:
             if len(api_key.recent_nonces) >= WINDOW_NONCES_MAX:
-                api_key.recent_nonces = {
-                    seen for seen in api_key.recent_nonces if seen > api_key.nonce - window
-                }
+                api_key.recent_nonces = {seen for seen in api_key.recent_nonces if seen > api_key.nonce - window}
             api_key.recent_nonces.add(nonce)
 
     def _stranger(self, key: str, now_s: float) -> str:

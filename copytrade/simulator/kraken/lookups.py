@@ -87,9 +87,7 @@ def trades_history(call: Call) -> Any:
     kind = params.text(call.params, "type", "all") or "all"
     if kind not in ("all", "any position", "closed position", "closing position", "no position"):
         raise invalid("type")
-    fills = (
-        call.account.fills if kind in ("all", "no position") else []
-    )  # spot alone: no trade has a position
+    fills = call.account.fills if kind in ("all", "no position") else []  # spot alone: no trade has a position
     start_s, end_s = _bound(call, "start"), _bound(call, "end")
     low = 0 if start_s is None else bisect_left(fills, True, key=lambda fill: fill.time_s > start_s)
     high = len(fills) if end_s is None else bisect_left(fills, True, key=lambda fill: fill.time_s > end_s)
@@ -100,11 +98,7 @@ def trades_history(call: Call) -> Any:
         count = len(matching)
     page, total = _page(call, matching, count)
     trades = {fill.fill_id: trade_object(fill, call.exchange.books.orders[fill.arrival - 1]) for fill in page}
-    return (
-        {"trades": trades}
-        if params.flag(call.params, "without_count")
-        else {"trades": trades, "count": total}
-    )
+    return {"trades": trades} if params.flag(call.params, "without_count") else {"trades": trades, "count": total}
 
 
 def query_trades(call: Call) -> Any:
@@ -132,9 +126,7 @@ def _visible(call: Call, order: Order) -> bool:
 
 
 def _shown(call: Call, order: Order, with_trades: bool) -> dict[str, Any]:
-    fill_ids = (
-        [call.exchange.books.fills[number - 1].fill_id for number in order.fills] if with_trades else None
-    )
+    fill_ids = [call.exchange.books.fills[number - 1].fill_id for number in order.fills] if with_trades else None
     return order_object(order, fill_ids)
 
 
@@ -149,9 +141,7 @@ def _bound(call: Call, name: str) -> float | None:
     return float(params.decimal(value, name))
 
 
-def _within(
-    call: Call, closed: list[Order], which: str, start_s: float | None, end_s: float | None
-) -> Iterator[Order]:
+def _within(call: Call, closed: list[Order], which: str, start_s: float | None, end_s: float | None) -> Iterator[Order]:
     """Closed orders in the span, newest first.
 
     It stops at the first that closed before the span: none after it is in.

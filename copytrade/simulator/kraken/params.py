@@ -37,9 +37,7 @@ def parse_body(body: bytes, content_type: str) -> dict[str, Any]:
             raise KrakenError(INVALID_ARGUMENTS)
         return values
     try:
-        return dict(
-            parse_qsl(body.decode(errors="replace"), keep_blank_values=True, max_num_fields=FIELDS_MAX)
-        )
+        return dict(parse_qsl(body.decode(errors="replace"), keep_blank_values=True, max_num_fields=FIELDS_MAX))
     except ValueError:
         raise KrakenError(INVALID_ARGUMENTS) from None
 

@@ -101,9 +101,7 @@ class KrakenSimulator(SimulatedVenue):
         wanted = DEFAULT_PERMISSIONS if permissions is None else tuple(permissions)
         unknown = set(wanted) - set(PERMISSIONS)
         if unknown:
-            raise ValueError(
-                f"permissions {sorted(unknown)} do not exist: give some of {', '.join(PERMISSIONS)}"
-            )
+            raise ValueError(f"permissions {sorted(unknown)} do not exist: give some of {', '.join(PERMISSIONS)}")
         if tier is not None and tier not in TIERS:
             raise ValueError(f"tier is {tier!r}: give one of {', '.join(TIERS)}")
         if not isinstance(name, str) or not 1 <= len(name) <= 100:
@@ -115,9 +113,7 @@ class KrakenSimulator(SimulatedVenue):
         secret_bytes = made_secret if secret is None else decode_secret(secret)
         with self.lock:
             self.exchange.advance(self.clock())
-            self.books.add_account(
-                name, {_asset_name(asset): amount for asset, amount in (balances or {}).items()}
-            )
+            self.books.add_account(name, {_asset_name(asset): amount for asset, amount in (balances or {}).items()})
             chosen = TIERS[tier] if tier is not None else self._keys.tiers.get(name, TIERS[DEFAULT_TIER])
             self._keys.tiers[name] = chosen
             api_key = ApiKey(

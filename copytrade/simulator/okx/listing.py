@@ -83,6 +83,4 @@ INSTRUMENTS: tuple[OkxInstrument, ...] = tuple(_instrument(row) for row in _ROWS
 MARKETS: tuple[Market, ...] = tuple(instrument.market for instrument in INSTRUMENTS)
 BY_INST_ID: dict[str, OkxInstrument] = {instrument.inst_id: instrument for instrument in INSTRUMENTS}
 BY_SYMBOL: dict[str, OkxInstrument] = {instrument.market.symbol: instrument for instrument in INSTRUMENTS}
-CURRENCIES: tuple[str, ...] = tuple(
-    dict.fromkeys(name for market in MARKETS for name in (market.base, market.quote))
-)
+CURRENCIES: tuple[str, ...] = tuple(dict.fromkeys(name for market in MARKETS for name in (market.base, market.quote)))

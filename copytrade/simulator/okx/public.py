@@ -154,9 +154,7 @@ def books(call: PublicCall) -> list[Any]:
     sides: dict[str, list[list[str]]] = {}
     for side, best, away in (("asks", quote.ask, tick), ("bids", quote.bid, -tick)):
         prices = [best + away * level for level in range(depth)]
-        sides[side] = [
-            [plain(price), str(level + 1), "0", "1"] for level, price in enumerate(prices) if price > 0
-        ]
+        sides[side] = [[plain(price), str(level + 1), "0", "1"] for level, price in enumerate(prices) if price > 0]
     return [{**sides, "ts": milliseconds(call.now_s)}]
 
 

@@ -105,9 +105,7 @@ class OkxSimulator(SimulatedVenue):
         wanted = DEFAULT_PERMISSIONS if permissions is None else tuple(permissions)
         unknown = set(wanted) - set(PERMISSIONS)
         if unknown:
-            raise ValueError(
-                f"permissions {sorted(unknown)} do not exist: give some of {', '.join(PERMISSIONS)}"
-            )
+            raise ValueError(f"permissions {sorted(unknown)} do not exist: give some of {', '.join(PERMISSIONS)}")
         if not isinstance(name, str) or not 1 <= len(name) <= 100:
             raise ValueError(f"account name is {name!r}: give a text of 1 to 100 characters")
         for what, value in (("key", key), ("secret", secret), ("passphrase", passphrase)):
