@@ -130,13 +130,15 @@ class BoundedLedger:
 class BoundedClient:
     """An account with boundaries around every call, and inside a send: at each last look and once bytes are out.
 
-    With `blind` its look-ups claim at once that the order is not there: the control that must produce doubles.
+    With `blind` the first look-up of each order claims at once that it is not there: the control that must produce
+    doubles, wherever a venue takes a client order id twice.
     """
 
     def __init__(self, inner: AccountClient, killer: Killer, blind: bool) -> None:
         self._inner = inner
         self._killer = killer
         self._blind = blind
+        self._denied: set[str] = set()
 
     @property
     def account(self) -> AccountId:
@@ -171,7 +173,8 @@ class BoundedClient:
 
     async def find(self, ticket: OrderTicket, since: datetime, known: Collection[str]) -> Execution | None:
         self._killer.boundary("find: asked")
-        if self._blind:
+        if self._blind and ticket.order_id not in self._denied:
+            self._denied.add(ticket.order_id)
             return None
         execution = await self._inner.find(ticket, since, known)
         self._killer.boundary(f"find: {'nothing' if execution is None else 'found'}")
@@ -215,6 +218,10 @@ class BoundedVenue:
     @property
     def name(self) -> str:
         return self._inner.name
+
+    @property
+    def currency(self) -> str:
+        return self._inner.currency
 
     def instrument(self, spelling: str) -> Instrument | None:
         return self._inner.instrument(spelling)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import json
 import logging
 import os
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from crash_boundaries import Killer, KillPlan, note_kill, with_boundaries
+from crash_cast import VENUES
 
 from copytrade.domain.errors import Refused, VenueError
 from copytrade.domain.money import Amount, Quantity
@@ -191,5 +193,10 @@ class ForkServer:
             os.waitpid(pid, 0)
 
 
+# What a worker imports only for an account that needs it; here the children should find it imported.
+PRELOADED = (*(f"copytrade.venues.{venue}.public" for venue in VENUES), "okx.Account", "okx.Trade")
+
 if __name__ == "__main__":
+    for name in PRELOADED:
+        importlib.import_module(name)
     ForkServer().serve()

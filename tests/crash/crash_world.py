@@ -1,6 +1,7 @@
-"""The surroundings of a worker that is killed: the venue in a process of its own, and many small worlds at it.
+"""The surroundings of a worker that is killed: the venues in a process of their own, and many small worlds at it.
 
-A world is one master and four followers (one of them not enabled) with accounts, keys, files and state of their own.
+A world is a cast (`crash_cast`: a master, its followers, one of them not enabled) with accounts, keys, files and state
+of their own.
 """
 
 from __future__ import annotations
@@ -20,20 +21,12 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+from crash_cast import FOLLOWERS, KRAKEN, MASTER_USD, NOT_ENABLED, Cast, Seat
+
+__all__ = ["FOLLOWERS", "MASTER_USD", "NOT_ENABLED", "VenueProcess", "Workers", "World"]
+
 REPO = Path(__file__).resolve().parents[2]
 RUN_MAX_S = 240.0  # a run that takes longer hangs: longer than the worker's own waits together
-MASTER_USD = "10000"
-FOLLOWERS = {"alice_smith": "1000", "bob_jones": "500", "carol_white": "100"}
-NOT_ENABLED = "dave_brown"
-
-# The shortest waits that the settings allow: a look-up proves absence 2.5 + 0.1 + 0.3 s after the worker's start.
-SETTINGS = """\
-mode: live
-master: {strategy: none}
-copy: {entry_ttl_s: 600}
-venues:
-  kraken: {tier: pro, order_deadline_s: 2, clock_skew_max_s: 0.1, absence_settle_s: 0.3, request_timeout_s: 2}
-"""
 
 
 def _environment() -> dict[str, str]:
@@ -41,26 +34,24 @@ def _environment() -> dict[str, str]:
 
 
 class VenueProcess:
-    """The simulated Kraken, served by a process of its own, and its admin calls. For any thread."""
+    """Simulated venues, served by a process of their own, and their admin calls. For any thread."""
 
-    def __init__(self, volatility: str = "0") -> None:
+    def __init__(self, volatility: str = "0", venues: Sequence[str] = ("kraken",)) -> None:
         self._complaints = tempfile.TemporaryFile()  # noqa: SIM115  (closed by `stop`)
+        script = Path(__file__).with_name("crash_venues.py")
         self._process = subprocess.Popen(
-            [
-                sys.executable, "-m", "copytrade.simulator", "--venues", "kraken", "--port", "0", "--accounts", "1",
-                "--no-rate-limits", "--volatility", volatility,
-            ],
+            [sys.executable, str(script), volatility, *venues],
             stdout=subprocess.PIPE, stderr=self._complaints, cwd=REPO, env=_environment(),
         )  # fmt: skip
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
             raise RuntimeError(f"the simulator did not start: {self._process.wait()} {self.complaints()}")
-        self.url: str = json.loads(line)["venues"]["kraken"]["url"]
+        self.urls: dict[str, str] = json.loads(line)
 
-    def call(self, verb: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+    def call(self, verb: str, path: str, body: Mapping[str, Any] | None = None, venue: str = "kraken") -> Any:
         """One admin call; raises `RuntimeError` for any status but 200."""
-        place = urlsplit(self.url)
+        place = urlsplit(self.urls[venue])
         connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=30.0)
         try:
             connection.request(verb, f"/sim/{path}", None if body is None else json.dumps(body))
@@ -151,35 +142,36 @@ class World:
     folder: Path
     venue: VenueProcess
     steps: Sequence[Mapping[str, Any]]
+    cast: Cast = KRAKEN
     environ: dict[str, str] = field(default_factory=dict, repr=False)
 
     @classmethod
     def make(
-        cls, name: str, parent: Path, venue: VenueProcess, steps: Sequence[Mapping[str, Any]], settings: str = SETTINGS
+        cls, name: str, parent: Path, venue: VenueProcess, steps: Sequence[Mapping[str, Any]], cast: Cast = KRAKEN
     ) -> World:
         """Open the accounts, write the files."""
-        world = cls(name, parent / name, venue, steps)
+        world = cls(name, parent / name, venue, steps, cast)
         users = world.folder / "users"
         users.mkdir(parents=True)
-        (world.folder / "copytrade.yaml").write_text(settings)
-        world.environ["KRAKEN_BASE_URL"] = venue.url
-        world._open("master", MASTER_USD, "KRAKEN_MASTER")
-        for user, usd in {**FOLLOWERS, NOT_ENABLED: "1000"}.items():
-            world._open(user, usd, f"KRAKEN_USER_{user.upper()}")
-            entry = {
-                "user_id": user, "name": user, "account_type": "retail", "broker_type": "kraken",
-                "enabled": user != NOT_ENABLED, "description": "",
-            }  # fmt: skip
-            (users / f"{user}.json").write_text(json.dumps([entry]))
+        (world.folder / "copytrade.yaml").write_text(cast.settings())
+        for at in cast.venues:
+            world.environ[f"{at.upper()}_BASE_URL"] = venue.urls[at]
+        for seat in cast.seats:
+            world._open(seat)
+        for member in cast.members:
+            (users / f"{member.user}.json").write_text(json.dumps(member.entries()))
         return world
 
-    def _open(self, user: str, usd: str, prefix: str) -> None:
-        body = {"name": self.at_venue(user), "balances": {"USD": usd}, "tier": "pro"}
-        keys = self.venue.call("POST", "accounts", body)
-        self.environ |= {f"{prefix}_API_KEY": keys["key"], f"{prefix}_API_SECRET": keys["secret"]}
+    def _open(self, seat: Seat) -> None:
+        body = {"name": self.at_venue(seat.user), "balances": {seat.facts.currency: seat.money}}
+        if seat.venue == "kraken":
+            body["tier"] = "pro"
+        keys = self.venue.call("POST", "accounts", body, seat.venue)
+        given = {"KEY": keys["key"], "SECRET": keys["secret"], "PASSPHRASE": keys.get("passphrase")}
+        self.environ |= {f"{seat.variables}_API_{part}": word for part, word in given.items() if word is not None}
 
     def at_venue(self, user: str) -> str:
-        """The name of a user's account in the venue's own records."""
+        """The name of a user's accounts in the venues' own records."""
         return f"{self.name}.{user}"
 
     @property
@@ -191,18 +183,25 @@ class World:
         steps = [dict(step) for step in self.steps]
         return workers.run({"world": str(self.folder), "environ": self.environ, "steps": steps, **how})
 
-    def fault(self, user: str, **fault: Any) -> int:
-        """Let the venue misbehave towards one of the accounts (docs/simulator.md lists the kinds); the fault's id."""
-        answer = self.venue.call("POST", "faults", {"account": self.at_venue(user), **fault})
-        return int(answer["fault_id"])
+    def fault(self, user: str, venue: str | None = None, **fault: Any) -> int:
+        """Let a venue misbehave towards an account (docs/simulator.md lists the kinds); the fault's id.
+
+        It strikes the call that places orders unless another `method` is named.
+        """
+        seat = self.cast.seat(user, venue)
+        body = {"account": self.at_venue(user), "method": seat.facts.place, **fault}
+        return int(self.venue.call("POST", "faults", body, seat.venue)["fault_id"])
 
     def orders(self) -> list[dict[str, Any]]:
-        """Every order that the venue ever accepted from this world, by arrival."""
+        """Every order that the venues ever accepted from this world, by the time and order of their arrival.
+
+        `account` is our name of the account, `user` and `venue` its parts.
+        """
         found: list[dict[str, Any]] = []
-        for user in ("master", *FOLLOWERS, NOT_ENABLED):
-            answer = self.venue.call("GET", f"orders?account={self.at_venue(user)}")["orders"]
-            found += [{**order, "user": user} for order in answer]
-        return sorted(found, key=lambda order: order["arrival"])
+        for seat in self.cast.seats:
+            answer = self.venue.call("GET", f"orders?account={self.at_venue(seat.user)}", venue=seat.venue)["orders"]
+            found += [{**order, "account": seat.account, "user": seat.user, "venue": seat.venue} for order in answer]
+        return sorted(found, key=lambda order: (order["accepted_at_s"], order["arrival"]))
 
     def kills(self) -> list[str]:
         """Where this world's workers were killed, in order."""

@@ -3,133 +3,25 @@ doubled, by the records of a venue in a process of its own. And a control that m
 
 from __future__ import annotations
 
-import itertools
 import random
-import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from crash_evidence import Findings, doubts, examine
-from crash_worker import STUCK
-from crash_world import FOLLOWERS, VenueProcess, Workers, World
+from crash_cast import FOLLOWERS
+from crash_evidence import doubts, examine
+from crash_lab import SIGKILLED, Lab, Tally
 
 pytestmark = pytest.mark.slow
 
 SEED = 20_240_607
-AT_ONCE = 10  # worlds at a time: they mostly wait for order deadlines to pass, so two cores carry more than two
-SIGKILLED = -9
 SYMBOL = "BTC/USD"
 BUY = {"id": "buy-1", "symbol": SYMBOL, "side": "buy", "usd": "800"}
 SELL = {"id": "sell-1", "symbol": SYMBOL, "side": "sell", "whole": True}
 CALM: Sequence[dict[str, Any]] = (BUY, SELL)
 # The exit is asked for while the entry's copies are still on their way.
 HASTY: Sequence[dict[str, Any]] = ({**BUY, "drain": False}, SELL)
-
-
-@dataclass
-class Tally:
-    """What a batch of worlds came to."""
-
-    worlds: int = 0
-    orders: int = 0
-    kills: Counter[str] = field(default_factory=Counter)
-    killed_recovering: int = 0
-    in_doubt_and_there: int = 0
-    in_doubt_and_not_there: int = 0
-    findings: list[tuple[World, Findings]] = field(default_factory=list)
-
-    @property
-    def lost(self) -> int:
-        return sum(len(found.lost) for _, found in self.findings)
-
-    @property
-    def doubled(self) -> int:
-        return sum(len(found.doubled) for _, found in self.findings)
-
-    @property
-    def wrong(self) -> int:
-        return sum(len(found.wrong) for _, found in self.findings)
-
-    def line(self) -> str:
-        return (
-            f"{self.worlds} worlds, {self.orders} orders at the venue, {self.kills.total()} kills -9 at "
-            f"{len(self.kills)} steps ({self.killed_recovering} while recovering), leaving "
-            f"{self.in_doubt_and_there} orders in doubt that were at the venue and {self.in_doubt_and_not_there} that "
-            f"were not: {self.lost} lost, {self.doubled} doubled, {self.wrong} wrong"
-        )
-
-    def assert_clean(self) -> None:
-        """Nothing lost, doubled or wrong; otherwise the first worlds that were not, with their kills and logs."""
-        shown = [
-            f"{world.name} (killed {world.kills()}): {found.lost + found.doubled + found.wrong}\n{world.log()}"
-            for world, found in self.findings[:3]
-        ]
-        assert not self.findings, f"{self.line()}; {len(self.findings)} worlds are not clean\n" + "\n".join(shown)
-
-
-@dataclass
-class Lab:
-    """The venue, the workers, and room for worlds."""
-
-    venue: VenueProcess
-    workers: Workers
-    folder: Path
-    report: list[str]
-    numbers: Iterator[int] = field(default_factory=itertools.count)
-
-    def world(self, name: str, steps: Sequence[dict[str, Any]]) -> World:
-        plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-        return World.make(f"{next(self.numbers)}-{plain}", self.folder, self.venue, steps)
-
-    def run(self, name: str, cases: Sequence[Callable[[], Tally]]) -> Tally:
-        """Run every case, some at a time; the sum of what they came to."""
-        total = Tally()
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            for tally in pool.map(lambda case: case(), cases):
-                total.worlds += tally.worlds
-                total.orders += tally.orders
-                total.kills.update(tally.kills)
-                total.killed_recovering += tally.killed_recovering
-                total.in_doubt_and_there += tally.in_doubt_and_there
-                total.in_doubt_and_not_there += tally.in_doubt_and_not_there
-                total.findings += tally.findings
-        self.report.append(f"{name}: {total.line()}")
-        return total
-
-    def live(self, world: World, runs: Sequence[dict[str, Any]]) -> Tally:
-        """Run a world as many times as there are `runs`, each of which may be killed, then once to its end."""
-        tally = Tally(worlds=1)
-        for number, how in enumerate([*runs, {}]):
-            before = len(world.kills())
-            code = world.run(self.workers, **how)
-            if code != SIGKILLED:
-                # A run that is stuck leaves open orders behind, and those are findings below.
-                assert code in (0, STUCK), f"{world.name} run {number} ended with {code}\n{world.log()}"
-                continue
-            assert len(world.kills()) == before + 1, f"{world.name} was killed by nobody of ours"
-            tally.killed_recovering += number > 0
-            there, not_there = doubts(world)
-            tally.in_doubt_and_there += there
-            tally.in_doubt_and_not_there += not_there
-        tally.kills.update(world.kills())
-        found = examine(world)
-        tally.orders = found.orders
-        if not found.clean:
-            tally.findings.append((world, found))
-        return tally
-
-
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory, crash_report: list[str]) -> Iterator[Lab]:
-    with VenueProcess() as venue, Workers() as workers:
-        yield Lab(venue, workers, tmp_path_factory.mktemp("crash"), crash_report)
-        # A venue that stumbled over a request has not judged it, and its records would be no evidence.
-        assert "Traceback" not in venue.complaints(), venue.complaints()
 
 
 @pytest.fixture(scope="module")
@@ -225,7 +117,7 @@ def test_killed_while_an_order_is_still_on_its_way(lab: Lab, late: str) -> None:
             world = lab.world(f"{late}, {who} {side}", CALM)
             users = ["master"] if who == "master" else list(FOLLOWERS)
             for user in users:  # the exit is the second order of an account
-                world.fault(user, method="AddOrder", count=1, every=1 if side == "buy" else 2, **LATE[late])
+                world.fault(user, count=1, every=1 if side == "buy" else 2, **LATE[late])
             return lab.live(world, [{"kill": {"nth": len(users), "name": f"place {who} {side}: bytes out"}}])
 
         return live
@@ -258,7 +150,7 @@ def test_killed_while_the_venue_misbehaves(lab: Lab, death: str) -> None:
             world = lab.world(f"{name}, {user}, {death}", HASTY)
             # An entry that is cut short is no fault of a copy's; the exit is the second order of an account.
             every = 2 if name == "exit cut short" else 1
-            world.fault(user, method="AddOrder", count=1, every=every, **FAULTS[name])
+            world.fault(user, count=1, every=every, **FAULTS[name])
             return lab.live(world, [{"kill": {"nth": nth, "name": death}}, {"kill": {"nth": nth + 1, "name": death}}])
 
         return live
@@ -279,7 +171,7 @@ def test_killed_between_an_exit_cut_short_and_its_next_leg(lab: Lab) -> None:
     def case(name: str, nth: int) -> Callable[[], Tally]:
         def live() -> Tally:
             world = lab.world(f"next leg, {name}", CALM)
-            world.fault("alice_smith", method="AddOrder", count=1, every=2, kind="partial_cancel", fraction="0.5")
+            world.fault("alice_smith", count=1, every=2, kind="partial_cancel", fraction="0.5")
             tally = lab.live(world, [{"kill": {"nth": nth, "name": name}}])
             assert tally.orders == 9, f"a buy and a sell of four accounts, and alice's next leg: {world.orders()}"
             return tally
