@@ -116,3 +116,34 @@ def test_nobody_pays_for_what_they_do_not_use(code: str, absent: set[str]) -> No
     loaded = set(done.stderr.split())
     assert "copytrade" in loaded
     assert loaded & absent == set()
+
+
+# The packages that the venues' official SDKs are imported as.
+SDKS = {"kraken": "krakenex", "coinbase": "coinbase", "alpaca": "alpaca", "okx": "okx", "binance": "binance"}
+ONE_ACCOUNT = """
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+import copytrade.console.worker
+from copytrade.settings.model import Settings
+from copytrade.simulator.command import make_venue as simulated
+from copytrade.wiring.venues import Accounts, make_venue
+name, folder = sys.argv[1:]
+keys = simulated(name, 7, None, 0.0, 0, True).add_account("alice_smith")
+venue = make_venue(name, "http://127.0.0.1:9", Settings(), lambda: datetime.now(UTC), paper=True)
+Accounts(venue, Path(folder), lambda account: keys, lambda word: None)(f"{name}:alice_smith")
+sys.stderr.write(" ".join(module for module in sys.modules if "." not in module))
+"""
+
+
+@pytest.mark.parametrize("venue", SDKS)
+def test_a_worker_with_accounts_at_one_venue_imports_no_other_sdk(venue: str, tmp_path: Path) -> None:
+    """An account is made as the worker makes it, with its simulated venue beside it."""
+    done = subprocess.run(
+        [sys.executable, "-c", ONE_ACCOUNT, venue, str(tmp_path)],
+        cwd=REPOSITORY, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    loaded = set(done.stderr.split())
+    assert loaded & set(SDKS.values()) == {SDKS[venue]}
+    assert loaded & {"pandas", "numpy", "pytest"} == set()
