@@ -31,6 +31,7 @@ $(VENV)/.dev: requirements.txt requirements-dev.txt
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.fanout
+	$(BIN)/python -m benchmarks.five_venues
 	$(BIN)/python -m benchmarks.footprint
 
 soak: $(VENV)/.dev

@@ -90,16 +90,15 @@ def memory_kb(name: str) -> int:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def serve(make: Callable[[Job], Contender]) -> None:
-    """Run a contender until its input ends."""
+def serve(make: Callable[[Any], Contender], job_type: Callable[..., Any] = Job) -> None:
+    """Run a contender until its input ends. The first line has the fields of `job_type`, which `make` gets."""
     _raise_file_limit()
-    asyncio.run(_serve(make))
+    asyncio.run(_serve(make, job_type))
 
 
-async def _serve(make: Callable[[Job], Contender]) -> None:
+async def _serve(make: Callable[[Any], Contender], job_type: Callable[..., Any]) -> None:
     loop = asyncio.get_running_loop()
-    job = Job(**json.loads(await loop.run_in_executor(None, sys.stdin.readline)))
-    contender = make(job)
+    contender = make(job_type(**json.loads(await loop.run_in_executor(None, sys.stdin.readline))))
     try:
         await contender.prepare()
         gc.collect()

@@ -113,7 +113,7 @@ def main() -> int:
     rows: list[report.Row] = []
     notes: list[str] = []
     started = datetime.now(UTC)
-    with _folder(options.folder) as folder:
+    with make_folder(options.folder) as folder:
         for followers in options.followers:
             measurement = Measurement(followers, options, folder)
             try:
@@ -158,7 +158,8 @@ def _numbers(text: str) -> list[int]:
 
 
 @contextlib.contextmanager
-def _folder(parent: Path) -> Iterator[Path]:
+def make_folder(parent: Path) -> Iterator[Path]:
+    """A new folder in `parent`, gone in the end."""
     folder = Path(tempfile.mkdtemp(prefix="benchmark-", dir=parent))
     try:
         yield folder

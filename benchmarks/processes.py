@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from benchmarks.contender import SYMBOL, Job
+from benchmarks.contender import SYMBOL
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 ANSWER_TIMEOUT_S = 180.0  # the longest step is connecting 5,000 accounts, which takes about 20 s
@@ -89,7 +89,7 @@ class Process:
 class ContenderProcess(Process):
     """One contender, prepared."""
 
-    def __init__(self, module: str, job: Job, python: str = sys.executable) -> None:
+    def __init__(self, module: str, job: Any, python: str = sys.executable) -> None:
         super().__init__([python, "-m", module])
         try:
             self.idle_kb: int = self.ask(asdict(job))["rss_kb"]
@@ -138,11 +138,16 @@ class VenueProcess(Process):
         return errors
 
     def _admin(self, verb: str, path: str, body: dict[str, Any] | None) -> dict[str, Any]:
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"{self._admin_url}/{path}", data, method=verb)
-        with urllib.request.urlopen(request, timeout=10) as reply:
-            answer: dict[str, Any] = json.load(reply)
-            return answer
+        return ask_admin(self._admin_url, verb, path, body)
 
     def _terminate(self) -> None:
         self._process.terminate()
+
+
+def ask_admin(admin_url: str, verb: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    """One admin call of a simulated venue (docs/simulator.md)."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(f"{admin_url}/{path}", data, method=verb)
+    with urllib.request.urlopen(request, timeout=10) as reply:
+        answer: dict[str, Any] = json.load(reply)
+        return answer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,12 +97,12 @@ _HEAD = (
 _RATIOS = (("service_to_bare", 2), ("service_to_bare_best", 2), ("serial_to_service", 0), ("ccxt_to_service", 1))
 
 
-def table(rows: Sequence[Row]) -> str:
-    """A Markdown table."""
+def table(rows: Sequence[Row], names: Mapping[str, str] = NAMES) -> str:
+    """A Markdown table; `names` of the contenders as they are shown."""
     lines = [_HEAD, ("---:", "---:", "---") + ("---:",) * 8]
     for row in sorted(rows, key=lambda r: (r.followers, r.delay_ms)):
         lines.append((
-            f"{row.followers:,}", str(row.delay_ms), NAMES[row.contender], str(row.runs), f"{row.wall_ms:,.0f}",
+            f"{row.followers:,}", str(row.delay_ms), names[row.contender], str(row.runs), f"{row.wall_ms:,.0f}",
             f"{row.wall_ms_min:,.0f} to {row.wall_ms_max:,.0f}", f"{row.p50_ms:,.0f}", f"{row.p99_ms:,.0f}",
             f"{row.cpu_ms_per_order:.2f}", f"{row.venue_cpu_ms_per_order:.2f}", f"{row.peak_mb:.0f}",
         ))  # fmt: skip

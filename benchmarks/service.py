@@ -83,6 +83,8 @@ class TimedLedger:
 class Service:
     """One system for all runs of a job."""
 
+    master_usd = MASTER_USD
+
     def __init__(self, job: Job) -> None:
         self._job = job
         folder = Path(job.folder)
@@ -105,7 +107,7 @@ class Service:
         assert self._system is not None
         await self._warm()
         engine, ledger = self._system.engine, self._ledger
-        request = TradeRequest(f"run {number}", SYMBOL, Side.BUY, usd=Amount(Decimal(MASTER_USD)))
+        request = TradeRequest(f"run {number}", SYMBOL, Side.BUY, usd=Amount(Decimal(self.master_usd)))
         record = await engine.desk.place(request)
         signal = signal_id(record.order_id, SignalKind.PLACED)
         if not await engine.tracker.wait(signal, RUN_TIMEOUT_S):
@@ -118,7 +120,10 @@ class Service:
         copies = ledger.copies_of(signal)
         taken = [copy for copy in copies if copy.acked_at is not None and copy.venue_order_id is not None]
         if len(taken) != len(self._job.followers):
-            raise RuntimeError(f"only {len(taken)} of {len(self._job.followers)} copies are at the venue")
+            why = {f"{copy.account.partition(':')[0]}: {copy.reason} {copy.detail}" for copy in copies} - {""}
+            raise RuntimeError(
+                f"only {len(taken)} of {len(self._job.followers)} copies are at the venue; {sorted(why)[:5]}"
+            )
         latencies = [(copy.acked_at - ledger.signal_at).total_seconds() for copy in taken if copy.acked_at]
         return Sample(wall_s, cpu_s, latencies)
 
