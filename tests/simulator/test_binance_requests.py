@@ -287,6 +287,13 @@ def test_weight_is_counted_told_and_refused(clock):
     assert client.signed("GET", "/api/v3/account").status == 200
 
 
+def test_without_limits_no_client_is_told_to_hold_back(clock):
+    simulator = quiet_binance(clock, rate_limits=False, weight_per_minute=50)
+    client = BinanceClient(simulator, simulator.add_account("alice_smith"))
+    for _ in range(5):
+        assert client.signed("GET", "/api/v3/account").headers["X-MBX-USED-WEIGHT-1M"] == "0"
+
+
 def test_orders_are_counted_until_they_fill(clock):
     simulator = quiet_binance(clock, orders_per_10_s=3)
     client = BinanceClient(simulator, simulator.add_account("alice_smith", {"USDT": Decimal(1_000)}))

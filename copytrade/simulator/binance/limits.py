@@ -44,12 +44,17 @@ class WeightLimit:
         return self._at(remote, now_s).weight
 
     def charge(self, remote: str, weight: int, now_s: float) -> None:
-        """Count a request. Raises BinanceError: 429 over the limit, 418 while banned for going on after that."""
+        """Count a request. Raises BinanceError: 429 over the limit, 418 while banned for going on after that.
+
+        Without the limit nothing is used up: clients hold back by what they are told.
+        """
+        if not self.enabled:
+            return
         address = self._at(remote, now_s)
-        if self.enabled and now_s < address.banned_until_s:
+        if now_s < address.banned_until_s:
             raise self._banned(address, remote, now_s)
         address.weight += weight
-        if not self.enabled or address.weight <= self.per_minute:
+        if address.weight <= self.per_minute:
             return
         address.refused += 1
         if address.refused > IGNORED_MAX:
