@@ -38,16 +38,19 @@ class VenueProcess:
 
     def __init__(self, volatility: str = "0", venues: Sequence[str] = ("kraken",)) -> None:
         self._complaints = tempfile.TemporaryFile()  # noqa: SIM115  (closed by `stop`)
-        script = Path(__file__).with_name("crash_venues.py")
+        # Without limits of rate: hundreds of worlds share one address.
         self._process = subprocess.Popen(
-            [sys.executable, str(script), volatility, *venues],
+            [
+                sys.executable, "-m", "copytrade.simulator", "--venues", ",".join(venues), "--port", "0",
+                "--accounts", "1", "--no-rate-limits", "--volatility", volatility,
+            ],
             stdout=subprocess.PIPE, stderr=self._complaints, cwd=REPO, env=_environment(),
         )  # fmt: skip
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
             raise RuntimeError(f"the simulator did not start: {self._process.wait()} {self.complaints()}")
-        self.urls: dict[str, str] = json.loads(line)
+        self.urls: dict[str, str] = {name: venue["url"] for name, venue in json.loads(line)["venues"].items()}
 
     def call(self, verb: str, path: str, body: Mapping[str, Any] | None = None, venue: str = "kraken") -> Any:
         """One admin call; raises `RuntimeError` for any status but 200."""

@@ -36,7 +36,7 @@ def steps_of_a_trade(lab: Lab) -> list[str]:
 
 
 def test_killed_at_every_step_and_again_while_recovering(lab: Lab, steps_of_a_trade: list[str]) -> None:
-    """Each boundary of an unharmed run is a place to die in the first run; where the next runs die is drawn."""
+    """Each kind of boundary of an unharmed run is a place to die in the first run; where the next die is drawn."""
     chance = random.Random(SEED)
     boundaries = len(steps_of_a_trade)
     start = steps_of_a_trade.index("ledger MasterIntended: asked")
@@ -49,10 +49,12 @@ def test_killed_at_every_step_and_again_while_recovering(lab: Lab, steps_of_a_tr
         first = {"kill": {"nth": nth, "after_ms": chance.uniform(0.1, 4.0) if nth % 4 == 0 else 0.0}}
         return lambda: lab.live(lab.world(f"step{nth}", steps), [first, *again])
 
-    tally = lab.run("every step", [case(nth) for nth in range(1, boundaries + 1)])
+    # Each kind of step where it comes first, and of the others every fourth: the rest are the same for another account.
+    firsts = {steps_of_a_trade.index(name) + 1 for name in steps_of_a_trade}
+    tally = lab.run("every step", [case(nth) for nth in sorted(firsts | set(range(4, boundaries + 1, 4)))])
     tally.assert_clean()
-    assert tally.kills.total() >= 250, tally.line()
-    assert tally.killed_recovering >= 100, tally.line()
+    assert tally.kills.total() >= 150, tally.line()
+    assert tally.killed_recovering >= 70, tally.line()
     assert tally.in_doubt_and_there >= 50, tally.line()
     assert tally.in_doubt_and_not_there >= 50, tally.line()
     missed = {name for name in steps_of_a_trade if name not in tally.kills}
