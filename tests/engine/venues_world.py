@@ -38,7 +38,7 @@ BTC = {"kraken": "BTC/USD", "coinbase": "BTC/USD", "alpaca": "BTC/USD", "okx": "
 """The market of each venue in the currency that its accounts are measured in."""
 SPELLED = {"kraken": "XXBTZUSD", "coinbase": "BTC-USD", "alpaca": "BTCUSD", "okx": "BTC-USDT", "binance": "BTCUSDT"}
 PLACE = {
-    "kraken": "AddOrder", "coinbase": "create_order", "alpaca": "create_order", "okx": "POST /trade/order",
+    "kraken": "AddOrder", "coinbase": "create_order", "alpaca": "POST /v2/orders", "okx": "POST /trade/order",
     "binance": "POST /api/v3/order",
 }  # fmt: skip
 """The simulators' names of the call that places an order, for faults."""
