@@ -18,8 +18,45 @@ class Effect(StrEnum):
 
 
 class OrderKind(StrEnum):
+    """What a venue is asked to do. A stop triggers when the price has moved against the order's side (a sell below
+    the market, a buy above it), a take-profit when it has moved in its favour."""
+
     MARKET = "market"
     IOC_LIMIT = "ioc_limit"  # a marketable limit order that fills at once up to its limit or not at all
+    LIMIT = "limit"  # rests until it is filled or cancelled
+    POST_ONLY = "post_only"  # a limit order that the venue refuses if it would fill at once
+    STOP = "stop"  # a market order from the moment the stop price is reached
+    STOP_LIMIT = "stop_limit"  # a limit order from that moment
+    TAKE_PROFIT = "take_profit"
+    TAKE_PROFIT_LIMIT = "take_profit_limit"
+    BRACKET = "bracket"  # a limit at the profit and a stop at the loss; what fills first cancels the other
+
+    @property
+    def rests(self) -> bool:
+        """Whether the order may stay at the venue unfilled."""
+        return self not in _IMMEDIATE
+
+    @property
+    def has_limit(self) -> bool:
+        """Whether `limit_price` is part of the order (a bracket's is its profit)."""
+        return self in _LIMITED
+
+    @property
+    def has_stop(self) -> bool:
+        """Whether `stop_price`, the price that triggers it, is part of the order (a bracket's is its loss)."""
+        return self in _TRIGGERED
+
+
+_IMMEDIATE = frozenset({OrderKind.MARKET, OrderKind.IOC_LIMIT})
+_LIMITED = frozenset(
+    {
+        OrderKind.IOC_LIMIT, OrderKind.LIMIT, OrderKind.POST_ONLY, OrderKind.STOP_LIMIT, OrderKind.TAKE_PROFIT_LIMIT,
+        OrderKind.BRACKET,
+    }
+)  # fmt: skip
+_TRIGGERED = frozenset(
+    {OrderKind.STOP, OrderKind.STOP_LIMIT, OrderKind.TAKE_PROFIT, OrderKind.TAKE_PROFIT_LIMIT, OrderKind.BRACKET}
+)
 
 
 class Role(StrEnum):

@@ -21,7 +21,11 @@ from copytrade.domain.reasons import Reason
 
 @dataclass(frozen=True, slots=True)
 class OrderTicket:
-    """An order as it is handed to a venue. `order_id` is the client order id on the wire."""
+    """An order as it is handed to a venue. `order_id` is the client order id on the wire.
+
+    `limit_price` and `stop_price` are there where the kind has them, both on the instrument's tick. A bracket's limit
+    is its profit and its stop the price that triggers its loss.
+    """
 
     order_id: str
     account: AccountId
@@ -31,6 +35,7 @@ class OrderTicket:
     kind: OrderKind
     quantity: Quantity
     limit_price: Price | None = None
+    stop_price: Price | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +112,39 @@ class Execution:
     at: datetime
     fee_base: Quantity = field(default_factory=lambda: Quantity(Decimal(0)))
     detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class VenueOrder:
+    """An order as the venue lists it, whoever placed it. Totals so far, not increments.
+
+    `client_order_id` is empty where the order has none. `symbol` is our spelling, `quantity` is in base units: what is
+    still to be known of an order by value is reckoned from its fills, and is what has filled so far. `created_at` is
+    when the venue took the order, `at` when this was so.
+    """
+
+    venue_order_id: str
+    client_order_id: str
+    symbol: str
+    side: Side
+    kind: OrderKind
+    quantity: Quantity
+    limit_price: Price | None
+    stop_price: Price | None
+    status: ExecutionStatus
+    filled: Quantity
+    cost: Amount
+    fee: Amount
+    created_at: datetime
+    at: datetime
+    fee_base: Quantity = field(default_factory=lambda: Quantity(Decimal(0)))
+
+    @property
+    def execution(self) -> Execution:
+        """How far it has come."""
+        return Execution(
+            self.venue_order_id, self.status, self.filled, self.cost, self.fee, self.at, self.fee_base
+        )
 
 
 @dataclass(frozen=True, slots=True)

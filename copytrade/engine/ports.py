@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -10,9 +10,10 @@ from copytrade.domain.account import AccountId
 from copytrade.domain.errors import LedgerError
 from copytrade.domain.events import Event
 from copytrade.domain.instrument import Instrument
+from copytrade.domain.order import OrderKind
 from copytrade.domain.signal import Signal
 from copytrade.domain.state import OrderRecord, State
-from copytrade.domain.venue import Balances, Execution, KeyReport, OrderTicket, PlaceOutcome, Quote
+from copytrade.domain.venue import Balances, Execution, KeyReport, OrderTicket, PlaceOutcome, Quote, VenueOrder
 
 Gate = Callable[[], None]
 """The last look. Called with the connection open and nothing left to do but write; raises `SendStopped` to stop."""
@@ -94,6 +95,22 @@ class AccountClient(Protocol):
         """Cancel a resting order; one that is over already is no error. Raises `VenueError`."""
         ...
 
+    async def orders(self, since: datetime) -> Sequence[VenueOrder]:
+        """Every order of the account that is open now, or was placed or ended at `since` or later, whoever placed it.
+
+        The oldest first. Raises `VenueError` when any part of the reading failed.
+        """
+        ...
+
+    def stream(self) -> AsyncIterator[VenueOrder | None]:
+        """The account's orders as they change, from the venue's private stream.
+
+        Yields None once the stream is up: what happened before is for `orders` to say. Raises `VenueError` when it
+        breaks, goes silent for longer than the venue's heartbeat, or tells something that cannot be understood; the
+        caller opens a new one. Closing the iterator closes the connection.
+        """
+        ...
+
     async def balances(self) -> Balances:
         """Equity, free cash and holdings now. Raises `VenueError`."""
         ...
@@ -122,6 +139,10 @@ class Venue(Protocol):
 
     def instrument(self, spelling: str) -> Instrument | None:
         """By any spelling the venue uses, or ours. None when the venue does not list it."""
+        ...
+
+    def order_kinds(self, instrument: Instrument) -> frozenset[OrderKind]:
+        """What the venue itself can do in this market. For the rest the engine has a stand-in, or skips."""
         ...
 
     async def load_instruments(self) -> int:
