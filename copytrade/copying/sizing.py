@@ -51,11 +51,11 @@ def size_entry(signal: Signal, book: FollowerBook, rules: CopyRules) -> Sized | 
         cap, cap_reason, cap_detail = _cap(signal, book, rules, equity, free)
         quantity, reason = (cap, cap_reason) if cap < scaled else (scaled, Reason.SIZED_BY_RATIO)
         quantity = quantity.rounded_down(instrument.lot_step)
-        shortfall = instrument.below_minimum(quantity, signal.price)
+        shortfall = instrument.below_minimum(signal.side, quantity, signal.price)
         if shortfall is None:
             return Sized(quantity, reason, cap_detail if reason is not Reason.SIZED_BY_RATIO else "")
         if rules.below_minimum is BelowMinimum.ROUND_UP:
-            smallest = instrument.minimum_at(signal.price)
+            smallest = instrument.minimum_at(signal.side, signal.price)
             if smallest <= cap:
                 return Sized(smallest, Reason.ROUNDED_UP, shortfall)
             shortfall += f"; rounding up to {smallest} {instrument.base} would pass the cap ({cap_detail})"
@@ -132,7 +132,7 @@ def size_exit(fraction: Decimal, position: Quantity, signal: Signal, instrument:
     whole = fraction >= 1
     with localcontext(DOWN):
         quantity = (position if whole else position.scaled(fraction)).rounded_down(instrument.lot_step)
-        if shortfall := instrument.below_minimum(quantity, signal.price):
+        if shortfall := instrument.below_minimum(signal.side, quantity, signal.price):
             return NotSized(Reason.BELOW_MINIMUM, f"{shortfall}; {position} {instrument.base} stays in the position")
     reason = Reason.WHOLE_POSITION if whole else Reason.FRACTION_OF_POSITION
     return Sized(quantity, reason, f"of {position} {instrument.base} held")

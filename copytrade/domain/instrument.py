@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
-from copytrade.domain.money import Amount, Price, Quantity, ceil_to, floor_to
+from copytrade.domain.money import NO_AMOUNT, Amount, Price, Quantity, ceil_to, floor_to
 from copytrade.domain.order import Side
 
 
@@ -31,7 +31,8 @@ class Instrument:
     """One market at one venue.
 
     `lot_step` and `tick` are in base units and quote units per base unit; `min_quantity` and `min_cost` are the
-    venue's smallest order by size and by value.
+    venue's smallest order by size and by value. `min_buy_cost` is the smallest value of a purchase, where the venue
+    asks more of those than of a sale; what is worth less can then still be sold.
     """
 
     venue: str
@@ -45,19 +46,24 @@ class Instrument:
     min_cost: Amount
     status: MarketStatus = MarketStatus.ONLINE
     asset_class: AssetClass = AssetClass.CRYPTO
+    min_buy_cost: Amount = NO_AMOUNT
 
-    def minimum_at(self, price: Price) -> Quantity:
-        """The smallest quantity the venue takes at this price, on the lot step."""
-        by_cost = self.min_cost.value / price.value
+    def smallest_cost(self, side: Side) -> Amount:
+        """The smallest value of an order on this side."""
+        return max(self.min_cost, self.min_buy_cost) if side is Side.BUY else self.min_cost
+
+    def minimum_at(self, side: Side, price: Price) -> Quantity:
+        """The smallest quantity the venue takes on this side at this price, on the lot step."""
+        by_cost = self.smallest_cost(side).value / price.value
         return Quantity(ceil_to(max(self.min_quantity.value, by_cost), self.lot_step))
 
-    def below_minimum(self, quantity: Quantity, price: Price) -> str | None:
+    def below_minimum(self, side: Side, quantity: Quantity, price: Price) -> str | None:
         """Says how the order falls short of the venue's minimum, or None when it does not."""
         if quantity < self.min_quantity:
             return f"{quantity} {self.base} is under the smallest quantity {self.min_quantity} {self.base}"
-        cost = quantity * price
-        if cost < self.min_cost:
-            return f"{quantity} {self.base} is worth {cost} {self.quote}, under the smallest cost {self.min_cost}"
+        cost, smallest = quantity * price, self.smallest_cost(side)
+        if cost < smallest:
+            return f"{quantity} {self.base} is worth {cost} {self.quote}, under the smallest cost {smallest}"
         return None
 
     def worst_price(self, side: Side, price: Price, max_slippage: Decimal) -> Price:

@@ -202,7 +202,8 @@ class MasterDesk:
     def _check(
         self, effect: Effect, instrument: Instrument, quantity: Quantity, price: Price, balances: Balances | None
     ) -> None:
-        if shortfall := instrument.below_minimum(quantity, price):
+        side = Side.BUY if effect is Effect.ENTRY else Side.SELL
+        if shortfall := instrument.below_minimum(side, quantity, price):
             raise Refused(Reason.BELOW_MINIMUM, shortfall)
         if effect is Effect.EXIT:
             return

@@ -93,6 +93,7 @@ def instruments(draw: st.DrawFn) -> Instrument:
     return Instrument(
         "kraken", "BTC/USD", "BTC", "USD", "XXBTZUSD", step, D(1).scaleb(-tick_places),
         Quantity(step * draw(st.integers(1, 5_000))), Amount(draw(decimals("0", "10", 2))),
+        min_buy_cost=Amount(draw(st.sampled_from((D(0), D(1), D(10))))),
     )  # fmt: skip
 
 
@@ -150,7 +151,7 @@ def check_entry(size: SizeEntry, case: EntryCase) -> None:
     if terms.max_exposure is not None:
         assert Fraction(book.exposure.value) + cost <= terms.max_exposure.value, "over max_exposure"
     assert sized.quantity.value % instrument.lot_step == 0, "off the lot step"
-    assert instrument.below_minimum(sized.quantity, signal.price) is None, "under the venue's minimum"
+    assert instrument.below_minimum(signal.side, sized.quantity, signal.price) is None, "under the venue's minimum"
     if sized.reason is not Reason.ROUNDED_UP:
         assert Fraction(sized.quantity.value) <= proportional(case), "over the proportion"
     assert equity >= rules.minimum_trading_balance, "under minimum_trading_balance"
@@ -182,5 +183,5 @@ def check_exit(
     share = Fraction(min(fraction, D(1)))
     assert Fraction(sized.quantity.value) <= Fraction(position.value) * share, "more than the fraction"
     assert sized.quantity.value % instrument.lot_step == 0, "off the lot step"
-    assert instrument.below_minimum(sized.quantity, signal.price) is None, "under the venue's minimum"
+    assert instrument.below_minimum(signal.side, sized.quantity, signal.price) is None, "under the venue's minimum"
     return position - sized.quantity

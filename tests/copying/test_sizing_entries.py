@@ -25,6 +25,7 @@ from hypothesis import Phase, find, given, settings
 from copytrade.copying.rules import Basis, BelowMinimum, CopyRules
 from copytrade.copying.sizing import NotSized, Sized, size_entry
 from copytrade.domain.money import NO_AMOUNT, Amount, Price, Quantity
+from copytrade.domain.order import Side
 from copytrade.domain.reasons import Reason
 
 REPEATABLE = settings(derandomize=True, database=None, deadline=None, max_examples=400)
@@ -111,12 +112,17 @@ def _off_the_step(signal, book, rules):  # type: ignore[no-untyped-def]
 
 def _under_the_minimum(signal, book, rules):  # type: ignore[no-untyped-def]
     free = replace(book.instrument, min_quantity=Quantity(book.instrument.lot_step), min_cost=NO_AMOUNT)
+    free = replace(free, min_buy_cost=NO_AMOUNT)
     return size_entry(signal, replace(book, instrument=free), rules)
 
 
 def _multiplied_twice(signal, book, rules):  # type: ignore[no-untyped-def]
     more = replace(book.terms, multiplier=book.terms.multiplier * 2)
     return size_entry(signal, replace(book, terms=more), rules)
+
+
+def _blind_to_the_smallest_purchase(signal, book, rules):  # type: ignore[no-untyped-def]
+    return size_entry(signal, replace(book, instrument=replace(book.instrument, min_buy_cost=NO_AMOUNT)), rules)
 
 
 WRONG: dict[str, tuple[SizeEntry, str]] = {
@@ -130,6 +136,7 @@ WRONG: dict[str, tuple[SizeEntry, str]] = {
     "rounds up": (_rounding_up, "over"),
     "off the lot step": (_off_the_step, "lot step"),
     "under the minimum": (_under_the_minimum, "minimum"),
+    "under the smallest purchase": (_blind_to_the_smallest_purchase, "minimum"),
     "multiplied twice": (_multiplied_twice, "over the proportion"),
 }
 
@@ -239,3 +246,13 @@ def test_round_up_obeys_the_smallest_cost_too() -> None:
     sized = size_entry(entry_signal("10", "0.15"), book_of("100", instrument=doge), rules)
     assert isinstance(sized, Sized)
     assert sized.quantity == Quantity(Decimal(4))  # 4 x 0.15 = 0.60, and 3 x 0.15 would be 0.45
+
+
+def test_the_smallest_purchase_counts_for_purchases_and_not_for_sales() -> None:
+    coin = replace(BTC_USD, min_cost=Amount.of("0.5"), min_buy_cost=Amount.of(10))
+    price, small = Price.of(50_000), Quantity.of("0.00019")  # 9.50
+    assert coin.below_minimum(Side.BUY, small, price) == "0.00019 BTC is worth 9.5 USD, under the smallest cost 10"
+    assert coin.below_minimum(Side.SELL, small, price) is None
+    assert coin.below_minimum(Side.SELL, Quantity.of("0.000009"), price) is not None
+    assert coin.minimum_at(Side.BUY, price) == Quantity.of("0.0002")
+    assert coin.minimum_at(Side.SELL, price) == coin.min_quantity

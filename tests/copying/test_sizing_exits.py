@@ -33,7 +33,7 @@ def walks(draw: st.DrawFn) -> Walk:
     sells, left = [], master
     for share in draw(st.lists(decimals("0.01", "0.99", 2), max_size=8)):
         sold = left.scaled(share).rounded_down(instrument.lot_step)
-        if instrument.below_minimum(sold, signal.price) is None:
+        if instrument.below_minimum(signal.side, sold, signal.price) is None:
             sells.append(sold)
             left = left - sold
     sells.append(left)
@@ -52,9 +52,9 @@ def check_walk(size: SizeExit, walk: Walk) -> None:
         position = check_exit(size, fraction, position, signal, instrument)
         if fraction == 1 and position.value >= instrument.lot_step:
             whole = before.rounded_down(instrument.lot_step)
-            assert instrument.below_minimum(whole, signal.price), "left in the position"
+            assert instrument.below_minimum(signal.side, whole, signal.price), "left in the position"
     whole_steps = position.rounded_down(instrument.lot_step)
-    assert not whole_steps or instrument.below_minimum(whole_steps, signal.price), "left in the position"
+    assert not whole_steps or instrument.below_minimum(signal.side, whole_steps, signal.price), "left in the position"
 
 
 @given(walks())

@@ -14,7 +14,7 @@ from kraken_lab import RawServer, Time, http, utc_now
 from copytrade.domain.account import AccountId
 from copytrade.domain.ids import fact_id
 from copytrade.domain.instrument import AssetClass, Instrument
-from copytrade.domain.money import NO_AMOUNT, Price, Quantity
+from copytrade.domain.money import NO_AMOUNT, Amount, Price, Quantity
 from copytrade.domain.order import Effect, OrderKind, Side
 from copytrade.domain.venue import OrderTicket
 from copytrade.simulator.alpaca import AlpacaSimulator
@@ -30,10 +30,12 @@ KEY, SECRET = "PKALICEMADEUP", "madeupsecretofalice"
 BTC_USD = Instrument(
     venue="alpaca", symbol="BTC/USD", base="BTC", quote="USD", venue_symbol="BTC/USD",
     lot_step=Decimal("1E-9"), tick=Decimal("0.001"), min_quantity=Quantity.of("0.000016666"), min_cost=NO_AMOUNT,
+    min_buy_cost=Amount.of(10),
 )  # fmt: skip
 AAPL = Instrument(
     venue="alpaca", symbol="AAPL", base="AAPL", quote="USD", venue_symbol="AAPL", lot_step=Decimal("1E-9"),
     tick=Decimal("0.01"), min_quantity=Quantity.of("0.000000001"), min_cost=NO_AMOUNT, asset_class=AssetClass.STOCK,
+    min_buy_cost=Amount.of(1),
 )  # fmt: skip
 
 # Fast where a test waits for a limit on purpose.

@@ -12,7 +12,7 @@ from kraken_lab import http, open_gate
 
 from copytrade.domain.errors import CredentialsRejected, VenueError
 from copytrade.domain.instrument import AssetClass, MarketStatus
-from copytrade.domain.money import Price
+from copytrade.domain.money import NO_AMOUNT, Price
 from copytrade.domain.order import Side
 from copytrade.domain.venue import Accepted, ExecutionStatus
 from copytrade.venues.alpaca.clock import MarketClock, read_time
@@ -37,6 +37,7 @@ async def test_coin_by_every_spelling(spelling):
         assert lab.venue.instrument(spelling) == BTC_USD
         assert lab.venue.instrument("BTC/USDT").quote == "USDT"
         assert lab.venue.instrument("BTCUSDT").symbol == "BTC/USDT"
+        assert lab.venue.instrument("BTCUSDT").min_buy_cost == NO_AMOUNT  # the 10 USD are for markets against USD
         assert lab.venue.instrument("BTC") is None
         assert lab.venue.instrument("AAPL/USD") is None
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from copytrade.domain.instrument import AssetClass, Instrument, MarketStatus
-from copytrade.domain.money import NO_AMOUNT, Quantity, parse_decimal
+from copytrade.domain.money import NO_AMOUNT, Amount, Quantity, parse_decimal
 from copytrade.venues.alpaca.names import MarketNames
 from copytrade.venues.alpaca.options import NAME
 
@@ -17,6 +17,10 @@ logger = logging.getLogger(__name__)
 # docs.alpaca.markets, "Fractional trading": up to nine decimals of a share; "Placing orders": cents from a dollar on.
 FRACTION_STEP = Decimal("0.000000001")
 STOCK_TICK = Decimal("0.01")
+# "cost basis must be >= minimal amount of order 10": purchases of coins against USD, and no others (ccxt, pull request
+# 30101). "Fractional trading": a dollar's worth of a stock.
+COIN_BUY_MIN_USD = Amount(Decimal(10))
+STOCK_BUY_MIN_USD = Amount(Decimal(1))
 # More broken entries than this are counted, not shown.
 _SHOWN_MAX = 5
 
@@ -25,7 +29,7 @@ def read_instruments(coins: Any, stocks: Any) -> MarketNames:
     """Every usable market of the two lists. Entries that cannot be used are left out with a warning.
 
     `min_cost` stays zero: Alpaca's smallest amounts (10 USD for coins, 1 USD for stocks) are for purchases alone, and a
-    rest below them must still be sold. It refuses a purchase that is too small itself.
+    rest below them must still be sold.
     """
     names = MarketNames()
     faults: list[str] = []
@@ -69,6 +73,7 @@ def _coin(entry: Mapping[str, Any]) -> tuple[Instrument, list[str]]:
         min_quantity=Quantity(_positive(entry, "min_order_size")),
         min_cost=NO_AMOUNT,
         status=_status(entry),
+        min_buy_cost=COIN_BUY_MIN_USD if quote == "USD" else NO_AMOUNT,
     )
     return instrument, [base + quote, _text(entry, "id")]
 
@@ -90,6 +95,7 @@ def _stock(entry: Mapping[str, Any]) -> tuple[Instrument, list[str]]:
         min_cost=NO_AMOUNT,
         status=_status(entry),
         asset_class=AssetClass.STOCK,
+        min_buy_cost=STOCK_BUY_MIN_USD,
     )
     return instrument, [_text(entry, "id")]
 
