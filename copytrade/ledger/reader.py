@@ -120,6 +120,19 @@ class LedgerReader:
             record["holdings"] = self._json("balances", record["account"], record["holdings"])
         return found
 
+    def equity_history(
+        self, account: str, since: datetime | None = None, until: datetime | None = None, limit: int = LIMIT_MAX
+    ) -> list[Record]:
+        """`at`, `equity`, `cash`, `currency` of one account, oldest first: the latest `limit` rows of the time asked
+        for (`since` and `until` included)."""
+        terms, values = ["account = ?"], [account]
+        for term, at in (("at >= ?", since), ("at <= ?", until)):
+            if at is not None:
+                terms.append(term)
+                values.append(at.astimezone(UTC).isoformat())
+        query = f"SELECT * FROM equity_history WHERE {' AND '.join(terms)} ORDER BY at DESC LIMIT ?"  # noqa: S608
+        return self._ask(query, [*values, _bounded(limit)])[::-1]
+
     def parked(self) -> list[Record]:
         """Accounts that wait for somebody to clear their fault."""
         return self._ask("SELECT account, reason, detail, at FROM parked ORDER BY account", [])

@@ -30,7 +30,7 @@ Row = tuple[Any, ...]
 _FIXED = ("order_id", "role", "signal_id", "account", "symbol", "side", "effect", "leg", "planned_at", "intent")
 _CHANGING = (
     "kind", "state", "reason", "detail", "quantity", "price", "limit_price", "venue_order_id",
-    "sent_at", "acked_at", "ended_at", "filled", "fee_base", "cost", "fee",
+    "sent_at", "acked_at", "ended_at", "filled", "fee_base", "cost", "fee", "stop_price", "cancel",
 )  # fmt: skip
 ORDER_COLUMNS = _FIXED + _CHANGING
 ORDER_COLUMNS_SQL = ", ".join(ORDER_COLUMNS)
@@ -61,7 +61,7 @@ def _changing_columns(fields: Row) -> Row:
     # `_value_` is what an enum's `value` looks up, slowly; there are 15,000 of these for 5,000 copies.
     (
         kind, state, reason, detail, quantity, price, limit_price, venue_order_id,
-        sent_at, acked_at, ended_at, filled, fee_base, cost, fee,
+        sent_at, acked_at, ended_at, filled, fee_base, cost, fee, stop_price, cancel,
     ) = fields[len(_FIXED) :]  # fmt: skip
     return (
         kind._value_, state._value_, reason._value_, detail, plain(quantity.value),
@@ -71,6 +71,7 @@ def _changing_columns(fields: Row) -> Row:
         None if acked_at is None else acked_at.isoformat(),
         None if ended_at is None else ended_at.isoformat(),
         plain(filled.value), plain(fee_base.value), plain(cost.value), plain(fee.value),
+        None if stop_price is None else plain(stop_price.value), None if cancel is None else cancel._value_,
     )  # fmt: skip
 
 
@@ -79,7 +80,7 @@ def order_from_row(row: Sequence[Any]) -> OrderRecord:
     (
         order_id, role, signal_id, account, symbol, side, effect, leg, planned_at, intent,
         kind, state, reason, detail, quantity, price, limit_price, venue_order_id,
-        sent_at, acked_at, ended_at, filled, fee_base, cost, fee,
+        sent_at, acked_at, ended_at, filled, fee_base, cost, fee, stop_price, cancel,
     ) = row  # fmt: skip
     return OrderRecord(
         order_id=order_id, role=Role(role), signal_id=signal_id, account=AccountId(account), symbol=symbol,
@@ -90,6 +91,8 @@ def order_from_row(row: Sequence[Any]) -> OrderRecord:
         sent_at=_time(sent_at), acked_at=_time(acked_at), ended_at=_time(ended_at),
         filled=Quantity(Decimal(filled)), fee_base=Quantity(Decimal(fee_base)), cost=Amount(Decimal(cost)),
         fee=Amount(Decimal(fee)), intent=None if intent is None else _intent(intent),
+        stop_price=None if stop_price is None else Price(Decimal(stop_price)),
+        cancel=None if cancel is None else Reason(cancel),
     )  # fmt: skip
 
 
@@ -108,7 +111,7 @@ def signal_row(signal: Signal) -> Row:
     return (
         signal.signal_id, signal.at.isoformat(), signal.account, signal.symbol, signal.side.value,
         signal.effect.value, plain(signal.quantity.value), plain(signal.price.value), signal.master_order_id,
-        to_json(event_to_json(SignalEmitted(signal))),
+        to_json(event_to_json(SignalEmitted(signal))), signal.family,
     )  # fmt: skip
 
 
@@ -131,7 +134,7 @@ def balances_row(account: AccountId, seen: Balances) -> Row:
 
 # Python's sqlite3 lets go of the interpreter lock and takes it back at every step of a statement. While the event
 # loop is busy each taking back can wait for 5 ms, so a row per step (executemany) would take minutes for thousands
-# of rows. Each statement here takes many rows in one step. 256 rows of 25 columns are 6,400 parameters; SQLite
+# of rows. Each statement here takes many rows in one step. 256 rows of 27 columns are 6,912 parameters; SQLite
 # allows 32,766 (sqlite.org/limits.html).
 _ROWS_PER_STATEMENT = (256, 64, 16, 4, 1)
 
@@ -163,7 +166,7 @@ def insert_events(rows: int) -> str:
 
 @cache
 def insert_signals(rows: int) -> str:
-    columns = "signal_id, at, account, symbol, side, effect, quantity, price, master_order_id, body"
+    columns = "signal_id, at, account, symbol, side, effect, quantity, price, master_order_id, body, family"
     return _insert("signals", columns, rows)
 
 
@@ -195,3 +198,15 @@ def delete_positions(rows: int) -> str:
 @cache
 def replace_balances(rows: int) -> str:
     return _insert("balances", "account, currency, equity, cash, held, holdings, at", rows, "INSERT OR REPLACE")
+
+
+@cache
+def insert_history(rows: int) -> str:
+    return _insert("equity_history", "account, at, equity, cash, currency", rows, "INSERT OR REPLACE")
+
+
+@cache
+def last_history(rows: int) -> str:
+    """For each of so many accounts, when its latest row is of: one step into the index each."""
+    latest = "(SELECT max(at) FROM equity_history WHERE account = asked.column1)"
+    return " ".join(["SELECT asked.column1,", latest, "FROM (VALUES", _values(rows, 1), ") AS asked"])

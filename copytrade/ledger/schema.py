@@ -19,7 +19,7 @@ from copytrade.ledger.loading import recount_state
 
 # A new version is due for every change of a table, and for one of `OrderRecord.canonical` or of an event's JSON too:
 # the digests kept in `meta` are made of these. Coming from an older version, they are counted anew.
-VERSION = 1
+VERSION = 2
 APPLICATION_ID = 0x43505954  # "CPYT": lets `file` and us tell a ledger from any other SQLite file
 
 _TABLES = """
@@ -53,9 +53,11 @@ CREATE TABLE signals (
     price TEXT NOT NULL,
     master_order_id TEXT NOT NULL,
     body TEXT NOT NULL,
-    planned_at TEXT
+    planned_at TEXT,
+    family TEXT NOT NULL DEFAULT ''
 );
 CREATE INDEX signals_unplanned ON signals (signal_id) WHERE planned_at IS NULL;
+CREATE INDEX signals_family ON signals (family);
 CREATE TABLE orders (
     n INTEGER PRIMARY KEY,
     order_id TEXT NOT NULL UNIQUE,
@@ -82,7 +84,9 @@ CREATE TABLE orders (
     filled TEXT NOT NULL,
     fee_base TEXT NOT NULL,
     cost TEXT NOT NULL,
-    fee TEXT NOT NULL
+    fee TEXT NOT NULL,
+    stop_price TEXT,
+    cancel TEXT
 );
 CREATE INDEX orders_by_signal ON orders (signal_id);
 CREATE INDEX orders_by_account ON orders (account);
@@ -110,12 +114,27 @@ CREATE TABLE balances (
     at TEXT NOT NULL
 ) WITHOUT ROWID;
 """
+_EQUITY_HISTORY = """
+CREATE TABLE equity_history (
+    account TEXT NOT NULL,
+    at TEXT NOT NULL,
+    equity TEXT NOT NULL,
+    cash TEXT NOT NULL,
+    currency TEXT NOT NULL,
+    PRIMARY KEY (account, at)
+) WITHOUT ROWID;
+"""
 
 Migration = Callable[[sqlite3.Connection], None]
 """Takes a file from one version to the next, inside a transaction that is not its own. Must not commit."""
 
-MIGRATIONS: Mapping[int, Migration] = {}
-"""By the version they start from. Empty as long as version 1, the first released, is the latest."""
+
+def _add_equity_history(connection: sqlite3.Connection) -> None:
+    connection.execute(_EQUITY_HISTORY)
+
+
+MIGRATIONS: Mapping[int, Migration] = {1: _add_equity_history}
+"""By the version they start from. Version 1 was the first released."""
 
 
 def create(path: Path, created_at: datetime) -> None:
@@ -129,7 +148,7 @@ def create(path: Path, created_at: datetime) -> None:
     os.close(os.open(building, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     try:
         with contextlib.closing(sqlite3.connect(building, isolation_level=None)) as connection:
-            connection.executescript(f"PRAGMA synchronous = FULL; BEGIN; {_TABLES}")
+            connection.executescript(f"PRAGMA synchronous = FULL; BEGIN; {_TABLES} {_EQUITY_HISTORY}")
             connection.execute(
                 "INSERT INTO meta VALUES (1, ?, ?, 0, 0, 0, '0', 0, '0', NULL, NULL)", (VERSION, created_at.isoformat())
             )

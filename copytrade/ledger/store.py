@@ -23,6 +23,7 @@ from copytrade.domain.state import OrderRecord, State
 from copytrade.domain.venue import Balances
 from copytrade.ledger.faults import again, damaged, ledger_error
 from copytrade.ledger.group import Group, Receipt
+from copytrade.ledger.history import DEFAULT_EVERY_S, EquityHistory
 from copytrade.ledger.loading import DAMAGE, load_state
 from copytrade.ledger.opening import lock_file, one_moment, open_for_reading, open_for_writing
 from copytrade.ledger.rows import ORDER_COLUMNS_SQL, Row, order_fields, order_from_row, signal_from_body
@@ -73,6 +74,7 @@ class Ledger:
         path: Path,
         *,
         group_ms: int = 5,
+        history_every_s: float = DEFAULT_EVERY_S,
         read_only: bool = False,
         max_pages: int | None = None,
         clock: Callable[[], datetime] = _now,
@@ -82,6 +84,7 @@ class Ledger:
 
         Args:
             group_ms: how long a write that is in no hurry waits for company, in milliseconds.
+            history_every_s: an account's equity is noted in `equity_history` this often, in seconds.
             read_only: take no lock, load the state as it is now, and refuse to append.
             max_pages: a limit for the file, in pages of 4 KiB; None for the disk's own.
             clock: the time now, aware and in UTC; for the date of a new file.
@@ -106,7 +109,8 @@ class Ledger:
             connection, epoch = open_for_writing(path, clock(), max_pages, migrations)
             state, last_seq = _load_whole(path, connection)
             ledger = cls(path, state, open_for_reading(path), connection=connection, lock=lock)
-            ledger._writer = Writer(path, connection, epoch, last_seq, group_ms / 1000, ledger._fail)
+            history = EquityHistory(history_every_s)
+            ledger._writer = Writer(path, connection, epoch, last_seq, group_ms / 1000, ledger._fail, history)
         except BaseException as fault:
             if connection is not None:
                 connection.close()

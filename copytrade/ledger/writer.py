@@ -25,6 +25,7 @@ from copytrade.domain.money import plain
 from copytrade.ledger import rows
 from copytrade.ledger.faults import damaged, ledger_error
 from copytrade.ledger.group import Group
+from copytrade.ledger.history import EquityHistory
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +63,7 @@ class Writer:
         last_seq: int,
         group_s: float,
         failed: Callable[[LedgerError], object],
+        history: EquityHistory | None = None,
     ) -> None:
         self.last_seq = last_seq
         self._path = path
@@ -70,6 +72,7 @@ class Writer:
         self._epoch = epoch
         self._group_s = group_s
         self._failed = failed
+        self._history = history or EquityHistory()
         self._identity = _identity(path)
         self._wal_identity = _identity(self._wal)
         self._closing = False
@@ -194,6 +197,9 @@ class Writer:
         self._write_positions(group)
         balances = [rows.balances_row(account, seen) for account, seen in group.observed.items()]
         rows.write_rows(self._connection, rows.replace_balances, balances)
+        if group.observed:
+            due = self._history.due(self._connection, group.observed)
+            rows.write_rows(self._connection, rows.insert_history, due)
         self._write_meta(group, seq)
         execute("COMMIT")
         self._still_ours()

@@ -144,6 +144,12 @@ class EngineSettings(Section):
     ledger_group_ms: Whole = Field(
         default=20, ge=0, le=1000, description="Outcomes that arrive within this are committed together."
     )
+    equity_history_minutes: Whole = Field(
+        default=15,
+        ge=1,
+        le=1440,
+        description="An account's equity is noted for curves and statements once in so many minutes.",
+    )
     refresh_spread_s: Seconds = Field(
         default=300.0,
         ge=10,

@@ -105,7 +105,12 @@ class System:
     async def _start(self) -> None:
         await self.ground.open()
         self.ground.require_master_keys()
-        self.ledger = Ledger.open(self.paths.ledger, group_ms=self.settings.engine.ledger_group_ms)
+        inner = self.settings.engine
+        self.ledger = Ledger.open(
+            self.paths.ledger,
+            group_ms=inner.ledger_group_ms,
+            history_every_s=60.0 * inner.equity_history_minutes,
+        )
         followers = follower_terms(self.settings, self.loaded.users)
         self._warn_of_orphans(followers)
         wiring = Wiring(
