@@ -27,6 +27,7 @@ class Approved:
     reason: Reason
     detail: str = ""
     leg: int = 0
+    stop_price: Price | None = None
 
 
 @dataclass(frozen=True, slots=True)

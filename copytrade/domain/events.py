@@ -12,7 +12,7 @@ from typing import Any
 
 from copytrade.domain.account import AccountId
 from copytrade.domain.copy import Approved, Decision, Deferred, Skipped
-from copytrade.domain.money import Amount, Price, Quantity
+from copytrade.domain.money import NO_QUANTITY, Amount, Price, Quantity
 from copytrade.domain.order import Effect, OrderKind, Side
 from copytrade.domain.reasons import Reason
 from copytrade.domain.signal import Signal, SignalKind
@@ -41,6 +41,9 @@ class MasterIntended:
     position_before: Quantity
     exit_fraction: Decimal
     at: datetime
+    stop_price: Price | None = None
+    replaces: str = ""
+    replaced_filled: Quantity = NO_QUANTITY
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +138,15 @@ class OrderReleased:
 
 
 @dataclass(frozen=True, slots=True)
+class CancelAsked:
+    """The order is to be taken back: if it has not left yet it never will, else the venue is asked to cancel it."""
+
+    order_id: str
+    reason: Reason
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class OrderExecuted:
     """How far the order has come at the venue: totals, so that hearing it twice changes nothing."""
 
@@ -178,6 +190,7 @@ Event = (
     | OrderStopped
     | OrderHeld
     | OrderReleased
+    | CancelAsked
     | OrderExecuted
     | AccountParked
     | AccountCleared
@@ -197,6 +210,7 @@ _BY_NAME: dict[str, type[Any]] = {
         OrderStopped,
         OrderHeld,
         OrderReleased,
+        CancelAsked,
         OrderExecuted,
         AccountParked,
         AccountCleared,
@@ -209,10 +223,12 @@ _ENUMS: dict[str, Any] = {
     "reason": Reason,
     "status": ExecutionStatus,
 }
-_QUANTITIES = frozenset({"quantity", "position_before", "fee_base"})
-_PRICES = frozenset({"price", "limit_price"})
+_QUANTITIES = frozenset({"quantity", "position_before", "fee_base", "filled", "replaced_filled"})
+_PRICES = frozenset({"price", "limit_price", "stop_price"})
 _AMOUNTS = frozenset({"equity_before", "cash_before", "cost", "fee"})
 _TIMES = frozenset({"at", "sent_at"})
+# Fields that came later. Left out while they say nothing, so that what older versions wrote reads and counts the same.
+_LATER = frozenset({"stop_price", "replaces", "replaced_filled", "filled", "target"})
 
 
 def event_name(event: Event) -> str:
@@ -230,7 +246,10 @@ def event_to_json(event: Event) -> Json:
     if isinstance(event, CopyDecided):
         return {"copy": _copy_to_json(event.copy), "at": event.at.isoformat()}
     if isinstance(event, SignalEmitted):
-        return {"signal": _fields_to_json(event.signal)}
+        signal = _fields_to_json(event.signal)
+        if event.signal.limit_price is None:
+            del signal["limit_price"]
+        return {"signal": signal}
     return _fields_to_json(event)
 
 
@@ -272,7 +291,12 @@ def _plain_value(value: Any) -> Any:
 
 
 def _fields_to_json(record: Any) -> Json:
-    return {name: _plain_value(getattr(record, name)) for name in record.__slots__}
+    fields = {}
+    for name in record.__slots__:
+        value = getattr(record, name)
+        if value or name not in _LATER:
+            fields[name] = _plain_value(value)
+    return fields
 
 
 def _fields_from_json(body: Json, kind: type[OrderKind] | type[SignalKind]) -> dict[str, Any]:
@@ -305,7 +329,7 @@ def _copy_to_json(copy: Decision) -> Json:
     # Written out by hand: a signal for 10,000 followers is 10,000 of these between the plan and the wire.
     if type(copy) is Approved:
         limit = copy.limit_price
-        return {
+        body = {
             "is": "approved",
             "order_id": copy.order_id,
             "signal_id": copy.signal_id,
@@ -321,6 +345,9 @@ def _copy_to_json(copy: Decision) -> Json:
             "detail": copy.detail,
             "leg": copy.leg,
         }
+        if copy.stop_price is not None:
+            body["stop_price"] = str(copy.stop_price.value)
+        return body
     body = _fields_to_json(copy)
     body["is"] = "skipped" if type(copy) is Skipped else "deferred"
     return body

@@ -18,6 +18,7 @@ from copytrade.domain.copy import Approved, Decision, Deferred, Skipped
 from copytrade.domain.events import (
     AccountCleared,
     AccountParked,
+    CancelAsked,
     CopiesPlanned,
     CopyDecided,
     Event,
@@ -71,6 +72,8 @@ class OrderRecord:
     cost: Amount = NO_AMOUNT
     fee: Amount = NO_AMOUNT
     intent: MasterIntended | None = None
+    stop_price: Price | None = None
+    cancel: Reason | None = None
 
     @property
     def arrived(self) -> Quantity:
@@ -82,7 +85,7 @@ class OrderRecord:
 
     def canonical(self) -> list[Any]:
         """The fields that make two records the same, in a fixed order, as JSON values."""
-        return [
+        fields = [
             self.order_id, self.role.value, self.signal_id, self.account, self.symbol, self.side.value,
             self.effect.value, self.kind.value, self.state.value, self.reason.value, self.detail,
             str(self.quantity), _text(self.price), _text(self.limit_price), self.leg,
@@ -90,6 +93,9 @@ class OrderRecord:
             _when(self.ended_at), str(self.filled), str(self.fee_base), str(self.cost), str(self.fee),
             None if self.intent is None else event_to_json(self.intent),
         ]  # fmt: skip
+        if self.stop_price is not None or self.cancel is not None:  # orders without count as they always did
+            fields += [_text(self.stop_price), None if self.cancel is None else self.cancel.value]
+        return fields
 
     def digest(self) -> int:
         return _digest(self.canonical())
@@ -163,7 +169,7 @@ class State:
             order_id=e.order_id, role=Role.MASTER, signal_id=None, account=e.account, symbol=e.symbol, side=e.side,
             effect=e.effect, kind=e.kind, state=next_state(None, Move.APPROVE), reason=Reason.MASTER_ORDER,
             detail=_clean(e.source), quantity=e.quantity, price=e.price, limit_price=e.limit_price, leg=0,
-            planned_at=e.at, intent=e,
+            planned_at=e.at, intent=e, stop_price=e.stop_price,
         )  # fmt: skip
         self._must_be_new([e.order_id])
         return [self._open(record)]
@@ -188,7 +194,7 @@ class State:
         record.reason, record.detail = copy.reason, _clean(copy.detail)
         if isinstance(copy, Approved):
             record.kind, record.quantity = copy.kind, copy.quantity
-            record.price, record.limit_price = copy.price, copy.limit_price
+            record.price, record.limit_price, record.stop_price = copy.price, copy.limit_price, copy.stop_price
         return [self._enter(record, after, e.at)]
 
     def _accepted(self, e: OrderAccepted) -> list[OrderRecord]:
@@ -220,6 +226,13 @@ class State:
         record, after = self._moved(e.order_id, Move.RELEASE)
         record.reason, record.detail = Reason.BY_OPERATOR, ""
         return [self._enter(record, after, e.at)]
+
+    def _cancel_asked(self, e: CancelAsked) -> list[OrderRecord]:
+        record = self.orders.get(e.order_id)
+        if record is None:
+            raise KeyError(f"order {e.order_id} is not open and cannot be taken back")
+        record.cancel = e.reason
+        return [record]
 
     def _executed(self, e: OrderExecuted) -> list[OrderRecord]:
         record, after = self._moved(e.order_id, _PROGRESS_MOVES[e.status])
@@ -297,6 +310,7 @@ _HANDLERS: dict[type[Any], Callable[[State, Any], list[OrderRecord]]] = {
     OrderStopped: State._stopped,
     OrderHeld: State._held,
     OrderReleased: State._released,
+    CancelAsked: State._cancel_asked,
     OrderExecuted: State._executed,
     AccountParked: State._parked,
     AccountCleared: State._cleared,
@@ -319,4 +333,5 @@ def _copy_record(copy: Decision, at: datetime) -> OrderRecord:
         state=next_state(None, move), reason=copy.reason, detail=_clean(copy.detail),
         quantity=approved.quantity if approved else NO_QUANTITY, price=approved.price if approved else None,
         limit_price=approved.limit_price if approved else None, leg=copy.leg, planned_at=at,
+        stop_price=approved.stop_price if approved else None,
     )  # fmt: skip

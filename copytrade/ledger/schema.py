@@ -19,7 +19,7 @@ from copytrade.ledger.loading import recount_state
 
 # A new version is due for every change of a table, and for one of `OrderRecord.canonical` or of an event's JSON too:
 # the digests kept in `meta` are made of these. Coming from an older version, they are counted anew.
-VERSION = 2
+VERSION = 3
 APPLICATION_ID = 0x43505954  # "CPYT": lets `file` and us tell a ledger from any other SQLite file
 
 _TABLES = """
@@ -133,7 +133,16 @@ def _add_equity_history(connection: sqlite3.Connection) -> None:
     connection.execute(_EQUITY_HISTORY)
 
 
-MIGRATIONS: Mapping[int, Migration] = {1: _add_equity_history}
+def _resting_orders(connection: sqlite3.Connection) -> None:
+    """Stop prices, cancels, and families of the master's orders."""
+    connection.execute("ALTER TABLE orders ADD COLUMN stop_price TEXT")
+    connection.execute("ALTER TABLE orders ADD COLUMN cancel TEXT")
+    connection.execute("ALTER TABLE signals ADD COLUMN family TEXT NOT NULL DEFAULT ''")
+    connection.execute("UPDATE signals SET family = master_order_id")
+    connection.execute("CREATE INDEX signals_family ON signals (family)")
+
+
+MIGRATIONS: Mapping[int, Migration] = {1: _add_equity_history, 2: _resting_orders}
 """By the version they start from. Version 1 was the first released."""
 
 
