@@ -78,11 +78,11 @@ def test_a_ledger_of_version_1_gets_the_table_and_keeps_its_state(path: Path) ->
         connection.execute("ALTER TABLE orders DROP COLUMN stop_price")
         connection.execute("ALTER TABLE orders DROP COLUMN cancel")
         connection.execute("UPDATE meta SET schema_version = 1")
+    with Ledger.open(path) as ledger:
+        assert ledger.state.hash() == before
     observe(path, (0, 101, 1))
     assert curve(path) == ["101"]
     assert verify(path).ok
-    with Ledger.open(path, read_only=True) as ledger:
-        assert ledger.state.hash() == before
     with contextlib.closing(sqlite3.connect(path.with_name("ledger.sqlite3.v1.bak"))) as backup:
         assert backup.execute("SELECT schema_version FROM meta").fetchone() == (1,)
 
