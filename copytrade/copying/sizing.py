@@ -36,7 +36,11 @@ class NotSized:
 
 
 def size_entry(signal: Signal, book: FollowerBook, rules: CopyRules) -> Sized | NotSized:
-    """Size one entry. `book.instrument`, `book.equity` and `book.cash` must be known."""
+    """Size one entry. `book.instrument`, `book.equity` and `book.cash` must be known.
+
+    The proportion is reckoned at the master's price. Where the price at the follower's venue is known too, the size
+    keeps the caps at the higher of the two and reaches the venue's minimum at the lower.
+    """
     instrument, equity, cash = book.instrument, book.equity, book.cash
     assert instrument is not None
     assert equity is not None
@@ -49,13 +53,14 @@ def size_entry(signal: Signal, book: FollowerBook, rules: CopyRules) -> Sized | 
         if isinstance(scaled, NotSized):
             return scaled
         cap, cap_reason, cap_detail = _cap(signal, book, rules, equity, free)
+        lowest = signal.price if book.price is None else min(signal.price, book.price)
         quantity, reason = (cap, cap_reason) if cap < scaled else (scaled, Reason.SIZED_BY_RATIO)
         quantity = quantity.rounded_down(instrument.lot_step)
-        shortfall = instrument.below_minimum(signal.side, quantity, signal.price)
+        shortfall = instrument.below_minimum(signal.side, quantity, lowest)
         if shortfall is None:
             return Sized(quantity, reason, cap_detail if reason is not Reason.SIZED_BY_RATIO else "")
         if rules.below_minimum is BelowMinimum.ROUND_UP:
-            smallest = instrument.minimum_at(signal.side, signal.price)
+            smallest = instrument.minimum_at(signal.side, lowest)
             if smallest <= cap:
                 return Sized(smallest, Reason.ROUNDED_UP, shortfall)
             shortfall += f"; rounding up to {smallest} {instrument.base} would pass the cap ({cap_detail})"
@@ -91,7 +96,10 @@ def _scaled(signal: Signal, book: FollowerBook, rules: CopyRules) -> Quantity | 
 def _cap(
     signal: Signal, book: FollowerBook, rules: CopyRules, equity: Amount, free: Amount
 ) -> tuple[Quantity, Reason, str]:
-    """The tightest of the caps as a quantity at the master's price, which cap it is, and its figures."""
+    """The tightest of the caps as a quantity, which cap it is, and its figures.
+
+    At the master's price, or at the follower's venue's own where that is higher: it is what the follower will pay.
+    """
     terms = book.terms
     spendable = free.scaled(1 / ((1 + rules.fee_rate) * (1 + rules.max_slippage)))
     caps: list[tuple[Amount, Reason, str]] = [
@@ -106,7 +114,8 @@ def _cap(
             (room, Reason.CAPPED_BY_EXPOSURE, f"{book.exposure} of max_exposure {terms.max_exposure} is in use")
         )
     cap, reason, detail = min(caps, key=lambda entry: entry[0].value)
-    return cap / signal.price, reason, detail
+    highest = signal.price if book.price is None else max(signal.price, book.price)
+    return cap / highest, reason, detail
 
 
 def exit_fraction(position_before: Quantity, sold: Quantity, instrument: Instrument) -> Decimal:

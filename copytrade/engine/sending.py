@@ -123,7 +123,9 @@ class Sender:
         else:
             await self._refresh(account, services.limits.equity_wait_s)
         instrument = services.instrument(venue_of(account), work.symbol)
-        book = services.books.book(member, work.symbol, instrument, unsettled=False)
+        quote = services.prices.fresh(instrument, services.limits.price_max_age_s) if instrument else None
+        price = quote.side_price(work.signal.side) if quote else None
+        book = services.books.book(member, work.symbol, instrument, unsettled=False, price=price)
         record = self._record(work)
         assert record is not None
         decision = decide(work.signal, book, services.rules, services.clock(), order_id=work.order_id, leg=record.leg)

@@ -112,6 +112,9 @@ def entry_cases(draw: st.DrawFn) -> EntryCase:
     )
     book = FollowerBook(
         terms, draw(instruments()), "USD", Amount(equity), Amount(cash), NOW,
+        price=draw(st.sampled_from((None, "0.9", "0.997", "1", "1.003", "1.1", "1.3")).map(
+            lambda factor: None if factor is None else Price(price.value * D(factor))
+        )),
         reserved=Amount(draw(decimals("0", "1", 2)) * cash), exposure=Amount(draw(decimals("0", "3000", 2))),
     )  # fmt: skip
     master = draw(decimals("100", "1000000", 2))
@@ -143,7 +146,8 @@ def check_entry(size: SizeEntry, case: EntryCase) -> None:
     assert instrument is not None
     assert equity is not None
     assert cash is not None
-    cost = Fraction(sized.quantity.value) * Fraction(signal.price.value)
+    prices = [price for price in (signal.price, book.price) if price is not None]
+    cost = max(Fraction(sized.quantity.value) * Fraction(price.value) for price in prices)
     assert cost <= Fraction(terms.max_user_risk) * Fraction(equity.value), "over max_user_risk"
     spent = cost * (1 + Fraction(rules.fee_rate)) * (1 + Fraction(rules.max_slippage))
     assert spent <= Fraction(cash.value) - Fraction(book.reserved.value), "over free cash"
@@ -151,7 +155,8 @@ def check_entry(size: SizeEntry, case: EntryCase) -> None:
     if terms.max_exposure is not None:
         assert Fraction(book.exposure.value) + cost <= terms.max_exposure.value, "over max_exposure"
     assert sized.quantity.value % instrument.lot_step == 0, "off the lot step"
-    assert instrument.below_minimum(signal.side, sized.quantity, signal.price) is None, "under the venue's minimum"
+    for price in prices:
+        assert instrument.below_minimum(signal.side, sized.quantity, price) is None, "under the venue's minimum"
     if sized.reason is not Reason.ROUNDED_UP:
         assert Fraction(sized.quantity.value) <= proportional(case), "over the proportion"
     assert equity >= rules.minimum_trading_balance, "under minimum_trading_balance"

@@ -198,16 +198,18 @@ def test_the_masters_own_venue_comes_first_even_if_it_is_dearer_and_another_is_p
 
 def test_then_the_users_own_preference_whatever_the_price() -> None:
     terms = {"prefer": ("binance", "okx")}
-    books = [book_at(v, price=p, terms=terms) for v, p in (("coinbase", "1"), ("okx", "2"), ("binance", "3"))]
+    prices = ("coinbase", "50001"), ("okx", "50002"), ("binance", "50003")
+    books = [book_at(venue, price=price, terms=terms) for venue, price in prices]
     assert where(entry_signal(), *books) == "binance"
     assert where(entry_signal(), *books[:2]) == "okx"
 
 
 def test_a_preference_may_be_written_at_any_one_of_the_accounts() -> None:
     terms = {"prefer": ("okx", "binance")}
-    books = book_at("okx", price="3", terms=terms), book_at("binance", price="2"), book_at("coinbase", price="1")
+    binance, dearest = book_at("binance", price="50002"), book_at("okx", price="50003", terms=terms)
+    books = dearest, binance, book_at("coinbase", price="50001")
     assert where(entry_signal(), *books) == "okx"
-    books = book_at("okx", price="3"), book_at("binance", price="2"), book_at("coinbase", price="1", terms=terms)
+    books = book_at("okx", price="50003"), binance, book_at("coinbase", price="50001", terms=terms)
     assert where(entry_signal(), *books) == "okx"
 
 
@@ -271,9 +273,9 @@ def test_every_cause_that_lies_with_an_account_is_one_for_failover() -> None:
 def test_failover_is_the_word_of_the_account_that_fails_and_each_is_asked_anew() -> None:
     broken = parked()
     books = [
-        book_at("okx", price="1", unreachable=broken, terms={"failover": True}),
-        book_at("binance", price="2", unreachable=broken),
-        book_at("coinbase", price="3", terms={"failover": True}),
+        book_at("okx", price="50001", unreachable=broken, terms={"failover": True}),
+        book_at("binance", price="50002", unreachable=broken),
+        book_at("coinbase", price="50003", terms={"failover": True}),
     ]
     decision = answered(entry_signal(), *books)
     assert isinstance(decision, Skipped)
@@ -281,7 +283,8 @@ def test_failover_is_the_word_of_the_account_that_fails_and_each_is_asked_anew()
 
 
 def test_an_account_whose_figures_are_old_is_asked_rather_than_passed_by() -> None:
-    decision = answered(entry_signal(), book_at("okx", equity_at=None, price="1"), book_at("binance", price="2"))
+    old, fresh = book_at("okx", equity_at=None, price="50001"), book_at("binance", price="50002")
+    decision = answered(entry_signal(), old, fresh)
     assert isinstance(decision, Deferred)
     assert decision.account == "okx:alice_smith"
 

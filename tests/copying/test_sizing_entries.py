@@ -125,6 +125,10 @@ def _blind_to_the_smallest_purchase(signal, book, rules):  # type: ignore[no-unt
     return size_entry(signal, replace(book, instrument=replace(book.instrument, min_buy_cost=NO_AMOUNT)), rules)
 
 
+def _blind_to_the_venues_price(signal, book, rules):  # type: ignore[no-untyped-def]
+    return size_entry(signal, replace(book, price=None), rules)
+
+
 WRONG: dict[str, tuple[SizeEntry, str]] = {
     "no risk cap": (_without(max_user_risk=D(1_000)), "max_user_risk"),
     "no max_order": (_without(max_order=None), "max_order"),
@@ -137,6 +141,10 @@ WRONG: dict[str, tuple[SizeEntry, str]] = {
     "off the lot step": (_off_the_step, "lot step"),
     "under the minimum": (_under_the_minimum, "minimum"),
     "under the smallest purchase": (_blind_to_the_smallest_purchase, "minimum"),
+    "at the master's lower price": (_blind_to_the_venues_price, "max_user_risk"),
+    "at the master's lower price, with max_order": (_blind_to_the_venues_price, "max_order"),
+    "at the master's lower price, with little cash": (_blind_to_the_venues_price, "free cash"),
+    "at the master's higher price": (_blind_to_the_venues_price, "minimum"),
     "multiplied twice": (_multiplied_twice, "over the proportion"),
 }
 
@@ -256,3 +264,26 @@ def test_the_smallest_purchase_counts_for_purchases_and_not_for_sales() -> None:
     assert coin.below_minimum(Side.SELL, Quantity.of("0.000009"), price) is not None
     assert coin.minimum_at(Side.BUY, price) == Quantity.of("0.0002")
     assert coin.minimum_at(Side.SELL, price) == coin.min_quantity
+
+
+@pytest.mark.parametrize(
+    ("price", "quantity"),
+    [(None, "0.0002"), ("50000", "0.0002"), ("49900", "0.0002"), ("50125", "0.00019950"), ("100000", "0.0001")],
+)
+def test_the_cap_holds_at_the_followers_own_price_where_that_is_higher(price: str | None, quantity: str) -> None:
+    book = book_of("100", price=None if price is None else Price.of(price))  # 15 by ratio, and 10 are allowed
+    sized = size_entry(entry_signal(quantity="0.03"), book, RULES)
+    assert isinstance(sized, Sized)
+    assert sized.reason is Reason.CAPPED_BY_RISK
+    assert sized.quantity == Quantity.of(quantity)
+
+
+def test_the_proportion_is_the_masters_price_alone() -> None:
+    sized = size_entry(entry_signal(), book_of("1000", price=Price.of("50200")), replace(RULES, max_slippage=D("0.01")))
+    assert isinstance(sized, Sized)
+    assert (sized.quantity, sized.reason) == (Quantity.of("0.00199203"), Reason.CAPPED_BY_RISK)
+    roomy = size_entry(
+        entry_signal(), book_of("1000", price=Price.of("50200"), terms=terms_of(max_user_risk=D("0.2"))), RULES
+    )
+    assert isinstance(roomy, Sized)
+    assert (roomy.quantity, roomy.reason) == (Quantity.of("0.002"), Reason.SIZED_BY_RATIO)

@@ -49,3 +49,21 @@ async def test_a_small_entry_is_rounded_up_to_alpacas_smallest_purchase_within_t
         assert [D(order["cost"]) for order in world.orders("alpaca", "alice_smith")] == (
             [D(10)] if state is OrderState.FILLED else []
         )
+
+
+@pytest.mark.parametrize("stale", [False, True])
+async def test_a_capped_entry_costs_no_more_than_its_cap_at_a_venue_that_is_dearer(tmp_path: Path, stale: bool) -> None:
+    """Planned at once, or sized in its lane because its equity had to be read again first."""
+    async with VenuesWorld(tmp_path, users={"bob_jones": {"okx": 1_000}}) as world, world.trading() as desk:
+        if stale:
+            world.clock.ahead_s += 601
+        world.price("okx", "50200")  # 0.4 % above the master's venue
+        services = desk.engine.services
+        instrument = services.instrument("okx", "BTC/USDT")
+        assert instrument is not None
+        await services.prices.quote(instrument, 0.0)
+        entry = await desk.buy("1500")
+        await desk.settled()
+        copy = desk.copy(entry, "okx:bob_jones")
+        assert (copy.state, copy.reason) == (OrderState.FILLED, Reason.CAPPED_BY_RISK)
+        assert D("99.9") < copy.cost.value <= D(100)
