@@ -63,7 +63,8 @@ class PaperVenues:
             simulator.close()
 
     def enrol(self, users: Iterable[User]) -> None:
-        """See that the master and every user has an account there; balances of known ones stay as they are."""
+        """See that the master and every user has an account there, with its money in the currency that the settings
+        measure the venue's accounts in (`venues.<name>.currency`). Balances of known accounts stay as they are."""
         paper = self._settings.paper
         self._enrol(account_id(self._settings.master.venue, MASTER_USER), paper.master_cash)
         for user in users:
@@ -81,5 +82,10 @@ class PaperVenues:
         extras: dict[str, Any] = {}
         if simulator.name in _KEYS_WITH_ADDRESSES:
             extras["ip_allowlist"] = ("127.0.0.1",)
-        balances = {simulator.currency: cash}
+        balances = {self._currency(simulator): cash}
         self._keys[account] = simulator.add_account(user_of(account), balances, tier=PAPER_TIER, **extras)
+
+    def _currency(self, simulator: SimulatedVenue) -> str:
+        """What the venue's adapter counts equity in. Not every venue leaves that to the settings."""
+        currency: str = getattr(self._settings.venues.of(simulator.name), "currency", simulator.currency)
+        return currency

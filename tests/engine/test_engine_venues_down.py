@@ -172,3 +172,31 @@ async def test_trade_takes_the_masters_venue_by_name_and_no_other(tmp_path: Path
         assert result["summary"]["placed"] == 1
         await desk.settled()
         assert [order["symbol"] for order in world.orders("kraken", "alice_smith")] == ["BTC/USD"]
+
+
+@pytest.mark.parametrize("venue", ["coinbase", "okx", "binance"])
+async def test_paper_accounts_have_their_money_in_the_currency_that_the_settings_say(
+    tmp_path: Path, venue: str
+) -> None:
+    paper = {"paper": {"volatility": 0, "fill_delay_ms": 0, "reply_delay_ms": 0}}
+    copy = {"stand_ins": {"USD": ["USDC"]}}
+    users = {"alice_smith": {venue: {}}}
+    async with VenuesWorld(tmp_path, users=users, mode="paper", settings=paper, copy=copy) as world:
+        world.venue_settings[venue] = {"currency": "USDC"}
+        world.write_settings()
+        async with world.trading() as desk:
+            entry = await desk.buy("1000")
+            await desk.settled()
+            copied = desk.copy(entry, f"{venue}:alice_smith")
+            assert (copied.state, copied.symbol) == (OrderState.FILLED, "BTC/USDC"), copied
+
+
+async def test_a_paper_master_has_its_money_in_the_currency_that_the_settings_say(tmp_path: Path) -> None:
+    paper = {"paper": {"volatility": 0, "fill_delay_ms": 0, "reply_delay_ms": 0}}
+    async with VenuesWorld(tmp_path, users={}, master="okx", mode="paper", settings=paper, copy={}) as world:
+        world.venue_settings["okx"] = {"currency": "USDC"}
+        world.write_settings()
+        async with world.trading() as desk:
+            await desk.buy("1000", "BTC-USDC")
+            await desk.settled()
+            assert desk.position("okx:master", "BTC/USDC") > 0
