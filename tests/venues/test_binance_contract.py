@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -10,9 +11,9 @@ from decimal import Decimal
 import pytest
 from account_contract import AccountContract, before, let_through
 from binance_lab import OPTIONS, PLACE, at_raw_server, binance_lab, refused, ticket
-from kraken_lab import http
+from kraken_lab import RawServer, http
 
-from copytrade.domain.errors import CredentialsRejected, VenueError, VenueRefusedRead
+from copytrade.domain.errors import CredentialsRejected, VenueError, VenueRefusedRead, VenueUnavailable
 from copytrade.domain.money import Amount, Quantity
 from copytrade.domain.order import Side
 from copytrade.domain.venue import Accepted, ExecutionStatus, RefusedByVenue, Unknown
@@ -306,3 +307,31 @@ async def test_everything_that_the_adapter_does_stays_away_from_the_wallet():
             "/api/v3/time", "/api/v3/exchangeInfo", "/api/v3/ticker/bookTicker", "/api/v3/order", "/api/v3/allOrders",
             "/api/v3/myTrades", "/api/v3/account", "/sapi/v1/account/apiRestrictions",
         }  # fmt: skip
+
+
+async def test_however_many_accounts_connect_at_a_time_the_venue_is_asked_once_whether_it_has_wallet_calls():
+    async with binance_lab() as lab:
+        path = "/sapi/v1/account/apiRestrictions"
+        assert await asyncio.gather(*(lab.venue.has_wallet_calls() for _ in range(20))) == [True] * 20
+        assert await lab.venue.has_wallet_calls()
+        assert lab.sim.requests()["paths"][path] == 1
+
+
+async def test_a_failed_question_about_wallet_calls_is_shared_and_asked_again_by_who_comes_later():
+    impatient = replace(OPTIONS, request_timeout_s=0.2)
+    script = RawServer.hang, refused(-2015, status="401 Unauthorized")
+    async with at_raw_server(*script, options=impatient) as (server, _, venue):
+        outcomes = await asyncio.gather(*(venue.has_wallet_calls() for _ in range(5)), return_exceptions=True)
+        assert {type(outcome) for outcome in outcomes} == {VenueUnavailable}
+        assert len(server.heard) == 1
+        assert await venue.has_wallet_calls()
+
+
+async def test_an_account_that_gives_up_leaves_the_question_about_wallet_calls_to_the_others():
+    async with binance_lab() as lab:
+        gives_up, stays = (asyncio.create_task(lab.venue.has_wallet_calls()) for _ in range(2))
+        await asyncio.sleep(0)
+        gives_up.cancel()
+        assert await stays
+        assert gives_up.cancelled()
+        assert lab.sim.requests()["paths"]["/sapi/v1/account/apiRestrictions"] == 1

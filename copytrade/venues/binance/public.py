@@ -107,6 +107,7 @@ class BinanceVenue:
         self._bids_lock = asyncio.Lock()
         self._tickers: Mapping[str, tuple[Decimal, Decimal]] = {}
         self._wallet_calls: bool | None = None
+        self._wallet_probe: asyncio.Task[bool] | None = None
         self._sleep = sleep
 
     @property
@@ -289,11 +290,25 @@ class BinanceVenue:
         logger.warning("Binance says that this address has reached its limit; going on in %.0f s", wait_s)
 
     async def has_wallet_calls(self) -> bool:
-        """Whether the venue has `/sapi`, where a key can be asked about (its test net has not). Raises `VenueError`."""
-        if self._wallet_calls is None:
-            reply = await self._get("/sapi/v1/account/apiRestrictions", {}, LIGHT_WEIGHT, READ_RESERVE, self.wire)
-            self._wallet_calls = reply.status != 404  # without a key, 401 is the answer of a call that is there
-        return self._wallet_calls
+        """Whether the venue has `/sapi`, where a key can be asked about (its test net has not). Raises `VenueError`.
+
+        Asked once however many accounts connect at a time; they share a failure too, and who asks later tries again.
+        """
+        if self._wallet_calls is not None:
+            return self._wallet_calls
+        if self._wallet_probe is None:
+            self._wallet_probe = asyncio.create_task(self._probe_wallet_calls())
+            self._wallet_probe.add_done_callback(self._wallet_probed)
+        return await asyncio.shield(self._wallet_probe)  # one account that gives up must not take it from the others
+
+    async def _probe_wallet_calls(self) -> bool:
+        reply = await self._get("/sapi/v1/account/apiRestrictions", {}, LIGHT_WEIGHT, READ_RESERVE, self.wire)
+        return reply.status != 404  # without a key, 401 is the answer of a call that is there
+
+    def _wallet_probed(self, probe: asyncio.Task[bool]) -> None:
+        self._wallet_probe = None
+        if not probe.cancelled() and probe.exception() is None:
+            self._wallet_calls = probe.result()
 
     async def close(self) -> None:
         """Close every connection."""
