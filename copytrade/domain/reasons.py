@@ -56,6 +56,7 @@ class Reason(StrEnum):
     MARKET_CLOSED = "market_closed"
     DEADLINE_ELAPSED = "deadline_elapsed"
     DUPLICATE_ID = "duplicate_id"
+    POST_ONLY_WOULD_FILL = "post_only_would_fill"
     BAD_NONCE = "bad_nonce"
     BAD_KEY = "bad_key"
     NO_PERMISSION = "no_permission"
@@ -120,6 +121,7 @@ _TEXTS: dict[Reason, str] = {
     Reason.MARKET_CLOSED: "the market does not take such orders now",
     Reason.DEADLINE_ELAPSED: "the order arrived after its deadline, and the venue dropped it",
     Reason.DUPLICATE_ID: "the venue already has an order under this id",
+    Reason.POST_ONLY_WOULD_FILL: "the post-only order would have filled at once",
     Reason.BAD_NONCE: "the venue keeps refusing our nonces (is another program using this API key?)",
     Reason.BAD_KEY: "the venue rejects the API key or its signature",
     Reason.NO_PERMISSION: "the API key lacks a permission",
