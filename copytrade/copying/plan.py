@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
 
+from copytrade.copying.kinds import Asked, Form, form_at
 from copytrade.copying.rules import CopyRules, FollowerBook
-from copytrade.copying.sizing import NotSized, size_entry, size_exit
+from copytrade.copying.sizing import NotSized, Sized, size_entry, size_exit
 from copytrade.domain.account import Mode
 from copytrade.domain.copy import Approved, Decision, Deferred, Skipped
 from copytrade.domain.ids import copy_id
-from copytrade.domain.instrument import MarketStatus
+from copytrade.domain.instrument import Instrument, MarketStatus
 from copytrade.domain.money import Price
 from copytrade.domain.order import Effect, OrderKind, Side
 from copytrade.domain.reasons import Reason
@@ -39,7 +40,7 @@ def decide(
     copy = _Copy(signal, book, order_id or copy_id(signal.signal_id, book.terms.account, leg), leg)
     if signal.effect is Effect.ENTRY:
         return _decide_entry(copy, rules, now)
-    return _decide_exit(copy)
+    return _decide_exit(copy, rules)
 
 
 def price_moved(side: Side, master_price: Price, price: Price, max_slippage: Decimal) -> bool:
@@ -69,6 +70,14 @@ class _Copy:
             self.order_id, s.signal_id, self.book.terms.account, self.symbol, s.side, s.effect, reason, detail, self.leg
         )
 
+    def approved(self, form: Form, sized: Sized) -> Approved:
+        s = self.signal
+        detail = "; ".join(part for part in (sized.detail, form.note) if part)
+        return Approved(
+            self.order_id, s.signal_id, self.book.terms.account, self.symbol, s.side, s.effect, form.kind,
+            sized.quantity, s.price, form.limit_price, sized.reason, detail, self.leg, form.stop_price,
+        )  # fmt: skip
+
     def deferred(self, reason: Reason, detail: str = "") -> Deferred:
         s = self.signal
         return Deferred(
@@ -89,7 +98,7 @@ def _decide_entry(copy: _Copy, rules: CopyRules, now: datetime) -> Decision:
         return copy.skipped(Reason.NOT_LISTED, f"{signal.symbol}, nor anything that copy.stand_ins lets stand for it")
     if not _allowed(copy):
         return copy.skipped(Reason.NOT_ALLOWED, copy.symbol)
-    if instrument.status is not MarketStatus.ONLINE:
+    if not tradable(instrument, signal.order_kind):
         return copy.skipped(Reason.NOT_TRADABLE_NOW, f"{copy.symbol} is {instrument.status}")
     if entry_expired(signal, rules, now):
         return copy.skipped(Reason.ENTRY_EXPIRED, f"the signal is from {signal.at:%H:%M:%S} UTC")
@@ -101,16 +110,13 @@ def _decide_entry(copy: _Copy, rules: CopyRules, now: datetime) -> Decision:
     if instrument.quote != book.currency:
         detail = f"{copy.symbol} against {book.currency}; see copy.stand_ins for what may stand for {instrument.quote}"
         return copy.skipped(Reason.QUOTE_DIFFERS, detail)
+    form = _entry_form(copy, instrument, rules)
+    if form is None:
+        return copy.skipped(Reason.KIND_NOT_OFFERED, signal.order_kind)
     sized = size_entry(signal, book, rules)
     if isinstance(sized, NotSized):
         return copy.skipped(sized.reason, sized.detail)
-    limit = None
-    if rules.entry_kind is OrderKind.IOC_LIMIT:
-        limit = instrument.worst_price(signal.side, signal.price, rules.max_slippage)
-    return Approved(
-        copy.order_id, signal.signal_id, terms.account, copy.symbol, signal.side, signal.effect, rules.entry_kind,
-        sized.quantity, signal.price, limit, sized.reason, sized.detail, copy.leg,
-    )  # fmt: skip
+    return copy.approved(form, sized)
 
 
 def _allowed(copy: _Copy) -> bool:
@@ -119,7 +125,7 @@ def _allowed(copy: _Copy) -> bool:
     return not names & terms.blocked and (terms.allowed is None or bool(names & terms.allowed))
 
 
-def _decide_exit(copy: _Copy) -> Decision:
+def _decide_exit(copy: _Copy, rules: CopyRules) -> Decision:
     """No mode, age, price or cap is looked at here: the one question is what is held.
 
     A follower that is disarmed or cannot be reached gets its exit all the same: its lane holds it, visibly, until
@@ -132,10 +138,37 @@ def _decide_exit(copy: _Copy) -> Decision:
         return copy.skipped(Reason.NOTHING_TO_CLOSE)
     if book.instrument is None:
         return copy.deferred(Reason.NOT_LISTED, f"{copy.symbol} is held but no longer listed")
-    sized = size_exit(signal.exit_fraction, book.position, signal, book.instrument)
+    form = Form(OrderKind.MARKET)
+    if not signal.kind.follows_up:
+        mirrored = form_at(_asked(signal), book.instrument, book.kinds, rules.stop_limit_gap)
+        if mirrored is None:
+            detail = f"{signal.order_kind}; it leaves at market once the master's order has filled"
+            return copy.skipped(Reason.KIND_NOT_OFFERED, detail)
+        form = mirrored
+    sized = size_exit(signal.exit_fraction, book.position, signal, book.instrument, book)
     if isinstance(sized, NotSized):
         return copy.skipped(sized.reason, sized.detail)
-    return Approved(
-        copy.order_id, signal.signal_id, book.terms.account, copy.symbol, signal.side, signal.effect,
-        OrderKind.MARKET, sized.quantity, signal.price, None, sized.reason, sized.detail, copy.leg,
-    )  # fmt: skip
+    return copy.approved(form, sized)
+
+
+def _entry_form(copy: _Copy, instrument: Instrument, rules: CopyRules) -> Form | None:
+    """An entry that follows a market order takes the form that the settings say, one that catches up with a filled
+    order is a limit that fills at once or not at all, any other is the master's or what stands for it."""
+    signal = copy.signal
+    kind = OrderKind.IOC_LIMIT if signal.kind.follows_up else rules.entry_kind
+    if signal.order_kind is not OrderKind.MARKET and not signal.kind.follows_up:
+        return form_at(_asked(signal), instrument, copy.book.kinds, rules.stop_limit_gap)
+    if kind is OrderKind.IOC_LIMIT:
+        return Form(kind, instrument.worst_price(signal.side, signal.price, rules.max_slippage))
+    return Form(kind)
+
+
+def _asked(signal: Signal) -> Asked:
+    return Asked(signal.order_kind, signal.side, signal.effect, signal.limit_price, signal.stop_price)
+
+
+def tradable(instrument: Instrument, kind: OrderKind) -> bool:
+    """Whether the market takes an order of this kind now. One that is limited takes limit orders only."""
+    if instrument.status is MarketStatus.LIMITED:
+        return kind in (OrderKind.LIMIT, OrderKind.POST_ONLY)
+    return instrument.status is MarketStatus.ONLINE

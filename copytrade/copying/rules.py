@@ -15,6 +15,7 @@ from copytrade.domain.reasons import Reason
 
 _MIN_CASH_TO_BUY = Amount(Decimal("5.00"))
 _MINIMUM_TRADING_BALANCE = Amount(Decimal("25.00"))
+ALL_KINDS = frozenset(OrderKind)
 
 
 class Basis(StrEnum):
@@ -31,11 +32,20 @@ class BelowMinimum(StrEnum):
     ROUND_UP = "round_up"
 
 
+class OnMasterFill(StrEnum):
+    """What becomes of a copy that still rests when the master's order has filled. An exit is always chased."""
+
+    LEAVE = "leave"
+    CHASE = "chase"  # cancelled, and what is missing bought at once, within `max_slippage` of the master's fill
+    CANCEL = "cancel"
+
+
 @dataclass(frozen=True, slots=True)
 class CopyRules:
     """The operator's settings for copying. Amounts are in quote currency, ages and lifetimes in seconds.
 
-    `fee_rate` is the allowance for the venue's taker fee when an entry is held against free cash.
+    `fee_rate` is the allowance for the venue's taker fee when an entry is held against free cash. `stop_limit_gap`
+    is how far beyond its stop a stop-limit order may fill that stands for a stop order, as a share of the price.
     """
 
     basis: Basis = Basis.EQUITY
@@ -45,6 +55,9 @@ class CopyRules:
     entry_kind: OrderKind = OrderKind.MARKET
     equity_max_age_s: int = 600
     fee_rate: Decimal = Decimal("0.004")
+    stop_limit_gap: Decimal = Decimal("0.01")
+    on_master_fill: OnMasterFill = OnMasterFill.CHASE
+    master_fill_grace_s: float = 5.0
     min_cash_to_buy: Amount = _MIN_CASH_TO_BUY
     minimum_trading_balance: Amount = _MINIMUM_TRADING_BALANCE
 
@@ -58,7 +71,11 @@ class FollowerBook:
     all copied positions. `unsettled` says that an earlier order in the instrument is not at its end, so that the
     position is not yet known. `unreachable` says why nothing can be sent to the account at all. `instrument` is the
     market that stands for the signal's at this account's venue, `symbol` our spelling of it (the signal's own when
-    empty), and `price` what an order would meet there now, as far as it is known.
+    empty), and `price` what an order would meet there now, as far as it is known. `kinds` are the orders that the
+    venue has in that market.
+
+    Where the signal is about orders that the account has copies of already (its family), `wanted` is what these were
+    to come to in all and `chained` what of it has filled.
     """
 
     terms: FollowerTerms
@@ -74,3 +91,6 @@ class FollowerBook:
     unreachable: tuple[Reason, str] | None = None
     price: Price | None = None
     symbol: str = ""
+    kinds: frozenset[OrderKind] = ALL_KINDS
+    wanted: Quantity = NO_QUANTITY
+    chained: Quantity = NO_QUANTITY

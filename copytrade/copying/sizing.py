@@ -12,7 +12,7 @@ from copytrade.copying.rules import Basis, BelowMinimum, CopyRules, FollowerBook
 from copytrade.domain.instrument import Instrument
 from copytrade.domain.money import Amount, Quantity
 from copytrade.domain.reasons import Reason
-from copytrade.domain.signal import Signal
+from copytrade.domain.signal import Signal, SignalKind
 
 DOWN = Context(prec=34, rounding=ROUND_DOWN)
 """34 digits hold any product of two quantities that a venue can express; quotients are cut, never rounded up."""
@@ -53,7 +53,8 @@ def size_entry(signal: Signal, book: FollowerBook, rules: CopyRules) -> Sized | 
         if isinstance(scaled, NotSized):
             return scaled
         cap, cap_reason, cap_detail = _cap(signal, book, rules, equity, free)
-        lowest = signal.price if book.price is None else min(signal.price, book.price)
+        here = None if signal.order_kind.rests else book.price  # a resting order fills at the price it names
+        lowest = signal.price if here is None else min(signal.price, here)
         quantity, reason = (cap, cap_reason) if cap < scaled else (scaled, Reason.SIZED_BY_RATIO)
         quantity = quantity.rounded_down(instrument.lot_step)
         shortfall = instrument.below_minimum(signal.side, quantity, lowest)
@@ -83,14 +84,35 @@ def _refused_by_guards(equity: Amount, free: Amount, rules: CopyRules) -> NotSiz
 
 
 def _scaled(signal: Signal, book: FollowerBook, rules: CopyRules) -> Quantity | NotSized:
-    """`master_quantity * follower_basis / master_basis * multiplier`, before any cap."""
+    """`master_quantity * follower_basis / master_basis * multiplier`, before any cap.
+
+    Of an order that took another's place, less what the copies of that have filled. What catches up with an order
+    that is over comes to the same share of the copy as the master's order has filled.
+    """
+    if signal.kind is SignalKind.REPAIR:
+        return signal.quantity
+    if signal.kind.follows_up:
+        return _missing(signal, book)
     by_cash = rules.basis is Basis.CASH
     master = signal.cash_before if by_cash else signal.equity_before
     follower = book.cash if by_cash else book.equity
     if master is None or master.value <= 0:
         return NotSized(Reason.MASTER_EQUITY_UNKNOWN, f"the master's {rules.basis} before its order is {master}")
     assert follower is not None
-    return Quantity(signal.quantity.value * follower.value * book.terms.multiplier / master.value)
+    scaled = Quantity(signal.quantity.value * follower.value * book.terms.multiplier / master.value)
+    if signal.kind is SignalKind.AMENDED and book.chained:
+        if book.chained >= scaled:
+            return NotSized(Reason.NOTHING_MISSING, f"{book.chained} of {scaled} has filled already")
+        return scaled - book.chained
+    return scaled
+
+
+def _missing(signal: Signal, book: FollowerBook) -> Quantity | NotSized:
+    """What the copies of an order that is over lack, at the share of it that the master got."""
+    target = book.wanted.scaled(min(Decimal(1), signal.filled.value / signal.quantity.value))
+    if book.chained >= target:
+        return NotSized(Reason.NOTHING_MISSING, f"{book.chained} of {target}")
+    return target - book.chained
 
 
 def _cap(
@@ -114,7 +136,8 @@ def _cap(
             (room, Reason.CAPPED_BY_EXPOSURE, f"{book.exposure} of max_exposure {terms.max_exposure} is in use")
         )
     cap, reason, detail = min(caps, key=lambda entry: entry[0].value)
-    highest = signal.price if book.price is None else max(signal.price, book.price)
+    here = None if signal.order_kind.rests else book.price
+    highest = signal.price if here is None else max(signal.price, here)
     return cap / highest, reason, detail
 
 
@@ -132,15 +155,26 @@ def exit_fraction(position_before: Quantity, sold: Quantity, instrument: Instrum
         return sold.value / position_before.value
 
 
-def size_exit(fraction: Decimal, position: Quantity, signal: Signal, instrument: Instrument) -> Sized | NotSized:
-    """The same fraction of the copied position: all of it when the master is out, and never more than there is."""
+def size_exit(
+    fraction: Decimal, position: Quantity, signal: Signal, instrument: Instrument, book: FollowerBook | None = None
+) -> Sized | NotSized:
+    """The same fraction of the copied position: all of it when the master is out, and never more than there is.
+
+    A resting exit that was sized before and did not fill as the master's did is owed what it lacks (see `book`).
+    """
     if position.value <= 0:
         return NotSized(Reason.NOTHING_TO_CLOSE, f"no copied {instrument.base} is held")
     if fraction <= 0:
         return NotSized(Reason.NOTHING_TO_CLOSE, "the master sold what it had not bought here")
     whole = fraction >= 1
     with localcontext(DOWN):
-        quantity = (position if whole else position.scaled(fraction)).rounded_down(instrument.lot_step)
+        quantity = position if whole else position.scaled(fraction)
+        if signal.kind.follows_up and book is not None and book.wanted and not whole:
+            missing = _missing(signal, book)
+            if isinstance(missing, NotSized):
+                return missing
+            quantity = min(missing, position)
+        quantity = quantity.rounded_down(instrument.lot_step)
         if shortfall := instrument.below_minimum(signal.side, quantity, signal.price):
             return NotSized(Reason.BELOW_MINIMUM, f"{shortfall}; {position} {instrument.base} stays in the position")
     reason = Reason.WHOLE_POSITION if whole else Reason.FRACTION_OF_POSITION

@@ -25,6 +25,7 @@ class Reason(StrEnum):
     NOT_ALLOWED = "not_allowed"
     NOT_TRADABLE_NOW = "not_tradable_now"
     QUOTE_DIFFERS = "quote_differs"
+    KIND_NOT_OFFERED = "kind_not_offered"
     # Size and money
     BELOW_MINIMUM = "below_minimum"
     NOTHING_TO_CLOSE = "nothing_to_close"
@@ -43,6 +44,12 @@ class Reason(StrEnum):
     WAITS_FOR_EQUITY = "waits_for_equity"
     WAITS_FOR_FILLS = "waits_for_fills"
     FAILOVER = "failover"
+    # The master changed its mind, or its order came to its end first
+    MASTER_CANCELLED = "master_cancelled"
+    MASTER_AMENDED = "master_amended"
+    MASTER_FILLED = "master_filled"
+    EXIT_FIRST = "exit_first"
+    NOTHING_MISSING = "nothing_missing"
     # Stopped by hand or by the service
     KILL_SWITCH = "kill_switch"
     LEDGER_FAILED = "ledger_failed"
@@ -70,6 +77,7 @@ class Reason(StrEnum):
     CAPPED_BY_MAX_ORDER = "capped_by_max_order"
     CAPPED_BY_EXPOSURE = "capped_by_exposure"
     ROUNDED_UP = "rounded_up"
+    CATCHING_UP = "catching_up"
     FRACTION_OF_POSITION = "fraction_of_position"
     WHOLE_POSITION = "whole_position"
     BY_OPERATOR = "by_operator"
@@ -94,6 +102,7 @@ _TEXTS: dict[Reason, str] = {
     Reason.NOT_ALLOWED: "the follower's own list excludes this instrument",
     Reason.NOT_TRADABLE_NOW: "the venue does not take such orders for this instrument now",
     Reason.QUOTE_DIFFERS: "the instrument is not quoted in the currency that the account is measured in",
+    Reason.KIND_NOT_OFFERED: "the follower's venue has neither this kind of order nor a stand-in for it",
     Reason.BELOW_MINIMUM: "the size is under the venue's minimum",
     Reason.NOTHING_TO_CLOSE: "there is no copied position to close",
     Reason.NO_FREE_CASH: "there is no free cash",
@@ -110,6 +119,11 @@ _TEXTS: dict[Reason, str] = {
     Reason.WAITS_FOR_EQUITY: "waits for a fresh equity of the follower",
     Reason.WAITS_FOR_FILLS: "waits for the fills of the follower's earlier orders",
     Reason.FAILOVER: "the user's first account cannot be reached, so the entry goes to the next one",
+    Reason.MASTER_CANCELLED: "the master has cancelled its order",
+    Reason.MASTER_AMENDED: "the master has changed its order, and another copy takes this one's place",
+    Reason.MASTER_FILLED: "the master's order has filled and this copy has not",
+    Reason.EXIT_FIRST: "an exit needs what this order would have sold",
+    Reason.NOTHING_MISSING: "the copy has filled as far as the master's order has",
     Reason.KILL_SWITCH: "the kill switch is on",
     Reason.LEDGER_FAILED: "the ledger cannot be written, so nothing may be sent",
     Reason.LANE_FULL: "too many orders are waiting for this account",
@@ -134,6 +148,7 @@ _TEXTS: dict[Reason, str] = {
     Reason.CAPPED_BY_MAX_ORDER: "capped by max_order",
     Reason.CAPPED_BY_EXPOSURE: "capped by max_exposure",
     Reason.ROUNDED_UP: "rounded up to the venue's minimum, within the cap",
+    Reason.CATCHING_UP: "what a resting copy lacked when the master's order had come to its end",
     Reason.FRACTION_OF_POSITION: "the master's share of its position, applied to the copied one",
     Reason.WHOLE_POSITION: "the whole copied position, as the master is out",
     Reason.BY_OPERATOR: "asked for by the operator",
