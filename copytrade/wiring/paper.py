@@ -87,5 +87,6 @@ class PaperVenues:
 
     def _currency(self, simulator: SimulatedVenue) -> str:
         """What the venue's adapter counts equity in. Not every venue leaves that to the settings."""
-        currency: str = getattr(self._settings.venues.of(simulator.name), "currency", simulator.currency)
+        settings = self._settings.venues.of(simulator.name)  # type: ignore[arg-type]
+        currency: str = getattr(settings, "currency", simulator.currency)
         return currency
