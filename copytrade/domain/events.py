@@ -178,6 +178,17 @@ class AccountCleared:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class StrategyNoted:
+    """What a strategy remembers of one market from now on: JSON text of its own, "" for nothing any more."""
+
+    strategy: str
+    account: AccountId
+    symbol: str
+    memory: str
+    at: datetime
+
+
 Event = (
     MasterIntended
     | SignalEmitted
@@ -194,6 +205,7 @@ Event = (
     | OrderExecuted
     | AccountParked
     | AccountCleared
+    | StrategyNoted
 )
 
 _BY_NAME: dict[str, type[Any]] = {
@@ -214,6 +226,7 @@ _BY_NAME: dict[str, type[Any]] = {
         OrderExecuted,
         AccountParked,
         AccountCleared,
+        StrategyNoted,
     )
 }
 

@@ -32,6 +32,7 @@ from copytrade.domain.events import (
     OrderStopped,
     OrderUnknown,
     SignalEmitted,
+    StrategyNoted,
     event_to_json,
 )
 from copytrade.domain.money import NO_AMOUNT, NO_QUANTITY, Amount, Price, Quantity
@@ -131,6 +132,7 @@ class State:
     orders: dict[str, OrderRecord] = field(default_factory=dict)
     positions: dict[tuple[AccountId, str], Quantity] = field(default_factory=dict)
     parked: dict[AccountId, tuple[Reason, str]] = field(default_factory=dict)
+    notes: dict[tuple[AccountId, str], tuple[str, str]] = field(default_factory=dict)  # strategy and its memory
     unplanned: dict[str, Signal] = field(default_factory=dict)
     signals_count: int = 0
     signals_digest: int = 0
@@ -156,6 +158,7 @@ class State:
             "orders": sorted((r.canonical() for r in self.orders.values()), key=lambda row: str(row[0])),
             "positions": sorted([a, s, str(q)] for (a, s), q in self.positions.items() if q),
             "parked": sorted([a, r.value, d] for a, (r, d) in self.parked.items()),
+            "notes": sorted([a, s, *note] for (a, s), note in self.notes.items()),
             "unplanned": sorted([key, signal_digest(signal)] for key, signal in self.unplanned.items()),
             "signals": [self.signals_count, self.signals_digest],
             "ended": [self.ended_count, self.ended_digest],
@@ -256,6 +259,13 @@ class State:
         self.parked.pop(e.account, None)
         return []
 
+    def _noted(self, e: StrategyNoted) -> list[OrderRecord]:
+        if e.memory:
+            self.notes[e.account, e.symbol] = (_clean(e.strategy), _clean(e.memory))
+        else:
+            self.notes.pop((e.account, e.symbol), None)
+        return []
+
     # -- shared -----------------------------------------------------------------------------------------------
 
     def _must_be_new(self, order_ids: list[str]) -> None:
@@ -314,6 +324,7 @@ _HANDLERS: dict[type[Any], Callable[[State, Any], list[OrderRecord]]] = {
     OrderExecuted: State._executed,
     AccountParked: State._parked,
     AccountCleared: State._cleared,
+    StrategyNoted: State._noted,
 }
 
 _PROGRESS_MOVES = {

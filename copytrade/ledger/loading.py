@@ -50,6 +50,8 @@ def _load(path: Path, connection: sqlite3.Connection, *, recount: bool) -> State
             state.parked[AccountId(account)] = (Reason(reason), detail)
         except DAMAGE as fault:
             raise _spoiled(path, "parked", account, fault) from fault
+    for account, symbol, strategy, memory in connection.execute("SELECT account, symbol, strategy, memory FROM notes"):
+        state.notes[AccountId(account), symbol] = (strategy, memory)
     return state
 
 

@@ -51,7 +51,15 @@ class LedgerReader:
         Each has the counts of its copies by state under `copies`, for example `{"filled": 97, "skipped": 3}`.
         """
         where, values = ("WHERE at >= ?", [since.astimezone(UTC).isoformat()]) if since else ("", [])
-        found = self._ask(f"SELECT * FROM signals {where} ORDER BY rowid DESC LIMIT ?", [*values, _bounded(limit)])  # noqa: S608
+        return self._signals(f"{where} ORDER BY rowid DESC LIMIT ?", [*values, _bounded(limit)])
+
+    def signal(self, signal_id: str) -> Record | None:
+        """One signal, as `signals` tells it."""
+        found = self._signals("WHERE signal_id = ?", [signal_id])
+        return found[0] if found else None
+
+    def _signals(self, rest: str, values: Sequence[Any]) -> list[Record]:
+        found = self._ask(f"SELECT * FROM signals {rest}", values)  # noqa: S608  (our words; values are bound)
         for record in found:
             body = self._json("signals", record["signal_id"], record.pop("body"))["signal"]
             for name in ("kind", "order_kind", "equity_before", "cash_before", "position_before", "exit_fraction"):
@@ -136,6 +144,14 @@ class LedgerReader:
     def parked(self) -> list[Record]:
         """Accounts that wait for somebody to clear their fault."""
         return self._ask("SELECT account, reason, detail, at FROM parked ORDER BY account", [])
+
+    def notes(self, account: str | None = None) -> list[Record]:
+        """What strategies remember of each market; `memory` is an object."""
+        where, values = ("WHERE account = ?", [account]) if account is not None else ("", [])
+        found = self._ask(f"SELECT * FROM notes {where} ORDER BY account, symbol", values)  # noqa: S608  (our words)
+        for record in found:
+            record["memory"] = self._json("notes", f"{record['account']} {record['symbol']}", record["memory"])
+        return found
 
     def counts(self) -> Record:
         """How much there is: `signals`, `unplanned`, `orders`, `open`, `ended`, `events`, and `orders_by_state`."""

@@ -113,6 +113,8 @@ def _differences(one: str, left: State, other: str, right: State) -> list[str]:
             found.append(f"position {key}: {one} {left.positions.get(key)}, {other} {right.positions.get(key)}")
     if left.parked != right.parked:
         found.append(f"parked accounts: {one} {left.parked}, {other} {right.parked}")
+    if left.notes != right.notes:
+        found.append(f"notes of strategies: {one} {left.notes}, {other} {right.notes}")
     if left.unplanned != right.unplanned:
         found.append(f"unplanned signals: {one} {sorted(left.unplanned)}, {other} {sorted(right.unplanned)}")
     if (left.signals_count, left.signals_digest) != (right.signals_count, right.signals_digest):

@@ -19,7 +19,7 @@ from copytrade.ledger.loading import recount_state
 
 # A new version is due for every change of a table, and for one of `OrderRecord.canonical` or of an event's JSON too:
 # the digests kept in `meta` are made of these. Coming from an older version, they are counted anew.
-VERSION = 3
+VERSION = 4
 APPLICATION_ID = 0x43505954  # "CPYT": lets `file` and us tell a ledger from any other SQLite file
 
 _TABLES = """
@@ -124,6 +124,16 @@ CREATE TABLE equity_history (
     PRIMARY KEY (account, at)
 ) WITHOUT ROWID;
 """
+_NOTES = """
+CREATE TABLE notes (
+    account TEXT NOT NULL,
+    symbol TEXT NOT NULL,
+    strategy TEXT NOT NULL,
+    memory TEXT NOT NULL,
+    at TEXT NOT NULL,
+    PRIMARY KEY (account, symbol)
+) WITHOUT ROWID;
+"""
 
 Migration = Callable[[sqlite3.Connection], None]
 """Takes a file from one version to the next, inside a transaction that is not its own. Must not commit."""
@@ -142,7 +152,12 @@ def _resting_orders(connection: sqlite3.Connection) -> None:
     connection.execute("CREATE INDEX signals_family ON signals (family)")
 
 
-MIGRATIONS: Mapping[int, Migration] = {1: _add_equity_history, 2: _resting_orders}
+def _add_notes(connection: sqlite3.Connection) -> None:
+    """What strategies remember."""
+    connection.execute(_NOTES)
+
+
+MIGRATIONS: Mapping[int, Migration] = {1: _add_equity_history, 2: _resting_orders, 3: _add_notes}
 """By the version they start from. Version 1 was the first released."""
 
 
@@ -157,7 +172,7 @@ def create(path: Path, created_at: datetime) -> None:
     os.close(os.open(building, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     try:
         with contextlib.closing(sqlite3.connect(building, isolation_level=None)) as connection:
-            connection.executescript(f"PRAGMA synchronous = FULL; BEGIN; {_TABLES} {_EQUITY_HISTORY}")
+            connection.executescript(f"PRAGMA synchronous = FULL; BEGIN; {_TABLES} {_EQUITY_HISTORY} {_NOTES}")
             connection.execute(
                 "INSERT INTO meta VALUES (1, ?, ?, 0, 0, 0, '0', 0, '0', NULL, NULL)", (VERSION, created_at.isoformat())
             )

@@ -18,6 +18,7 @@ from copytrade.domain.events import (
     CopiesPlanned,
     Event,
     SignalEmitted,
+    StrategyNoted,
     event_name,
     event_to_json,
 )
@@ -216,7 +217,7 @@ class Writer:
             event_rows.append((seq, at.isoformat(), event_name(event), rows.to_json(event_to_json(event))))
             if isinstance(event, SignalEmitted):
                 signals.append(rows.signal_row(event.signal))
-            elif isinstance(event, CopiesPlanned | AccountParked | AccountCleared):
+            elif isinstance(event, CopiesPlanned | AccountParked | AccountCleared | StrategyNoted):
                 others.append(event)
         rows.write_rows(self._connection, rows.insert_events, event_rows)
         rows.write_rows(self._connection, rows.insert_signals, signals)
@@ -240,6 +241,19 @@ class Writer:
             )
         elif isinstance(event, AccountCleared):
             execute("DELETE FROM parked WHERE account = ?", (event.account,))
+        elif isinstance(event, StrategyNoted):
+            self._write_note(event)
+
+    def _write_note(self, event: StrategyNoted) -> None:
+        key = (event.account, event.symbol)
+        if not event.memory:
+            self._connection.execute("DELETE FROM notes WHERE account = ? AND symbol = ?", key)
+            return
+        strategy, memory = (text.encode("utf-8", "replace").decode() for text in (event.strategy, event.memory))
+        self._connection.execute(
+            "INSERT OR REPLACE INTO notes (account, symbol, strategy, memory, at) VALUES (?, ?, ?, ?, ?)",
+            (*key, strategy, memory, event.at.isoformat()),
+        )
 
     def _write_positions(self, group: Group) -> None:
         held = [

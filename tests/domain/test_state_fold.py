@@ -25,6 +25,7 @@ from copytrade.domain.events import (
     OrderStopped,
     OrderUnknown,
     SignalEmitted,
+    StrategyNoted,
 )
 from copytrade.domain.money import NO_AMOUNT, NO_QUANTITY, Amount, Price, Quantity
 from copytrade.domain.order import Effect, IllegalMove, OrderKind, OrderState, Side
@@ -179,3 +180,16 @@ def test_the_hash_covers_orders_at_their_end() -> None:
     one.apply(OrderStopped("copy1", Reason.KILL_SWITCH, "", AT))
     other.apply(OrderStopped("copy1", Reason.KILL_SWITCH, "by hand", AT))
     assert one.hash() != other.hash()
+
+
+def test_a_note_replaces_the_one_before_and_an_empty_one_takes_it_away() -> None:
+    state, nothing = State(), State().hash()
+    master = INTENT.account
+    state.apply(StrategyNoted("apex", master, "BTC/USD", '{"stop":"97.90"}', AT))
+    first = state.hash()
+    state.apply(StrategyNoted("apex", master, "BTC/USD", '{"stop":"98.10"}', AT))
+    assert state.notes == {(master, "BTC/USD"): ("apex", '{"stop":"98.10"}')}
+    assert len({nothing, first, state.hash()}) == 3
+    state.apply(StrategyNoted("apex", master, "BTC/USD", "", AT))
+    assert state.notes == {}
+    assert state.hash() == nothing

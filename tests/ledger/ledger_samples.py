@@ -25,6 +25,7 @@ from copytrade.domain.events import (
     OrderStopped,
     OrderUnknown,
     SignalEmitted,
+    StrategyNoted,
 )
 from copytrade.domain.ids import copy_id, master_order_id, signal_id
 from copytrade.domain.money import NO_QUANTITY, Amount, Price, Quantity
@@ -111,6 +112,9 @@ class History:
             return AccountParked(follower(self._random.randrange(3)), Reason.BAD_KEY, "EAPI:Invalid key", at)
         if choice < 0.23:
             return AccountCleared(follower(self._random.randrange(3)), at)
+        if choice < 0.28:
+            memory = self._random.choice(("", '{"stop":"97.90"}', '{"stop":"98.10"}'))
+            return StrategyNoted("apex", MASTER, self._random.choice(("BTC/USD", "ETH/USD")), memory, at)
         record = self._pick(state)
         return self._move(record, at)
 

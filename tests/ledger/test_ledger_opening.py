@@ -205,6 +205,11 @@ def make_v0(path: Path) -> None:
         "ALTER TABLE orders DROP COLUMN leg",
         "DROP TABLE parked",
         "DROP TABLE equity_history",
+        "DROP TABLE notes",
+        "DROP INDEX signals_family",
+        "ALTER TABLE signals DROP COLUMN family",
+        "ALTER TABLE orders DROP COLUMN stop_price",
+        "ALTER TABLE orders DROP COLUMN cancel",
         "UPDATE meta SET schema_version = 0, signals_digest = 'abc'",
     )
 

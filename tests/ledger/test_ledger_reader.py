@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from ledger_samples import START, accepted, approved, filled, follower, intent, plan, signal
 
-from copytrade.domain.events import AccountParked, OrderHeld, SignalEmitted
+from copytrade.domain.events import AccountParked, OrderHeld, SignalEmitted, StrategyNoted
 from copytrade.domain.order import OrderState, Role
 from copytrade.domain.reasons import Reason
 from copytrade.ledger.reader import LedgerReader
@@ -112,3 +112,15 @@ def test_the_tail_of_events_can_be_followed(ledger: Ledger, reader: LedgerReader
 def test_a_reader_sees_what_was_written_after_it_opened(ledger: Ledger, reader: LedgerReader) -> None:
     ledger.append_sync([accepted(copy_of(3))])
     assert reader.counts()["orders_by_state"]["accepted"] == 2
+
+
+def test_what_strategies_remember(tmp_path: Path) -> None:
+    path = tmp_path / "notes.sqlite3"
+    with Ledger.open(path) as ledger:
+        ledger.append([StrategyNoted("apex", follower(1), "BTC/USD", '{"stop":"97.90"}', START)])
+        ledger.append_sync([StrategyNoted("apex", follower(2), "ETH/USD", '{"stop":"1"}', START)])
+        ledger.append_sync([StrategyNoted("apex", follower(2), "ETH/USD", "", START)])
+    with LedgerReader(path) as reader:
+        (note,) = reader.notes()
+        assert (note["account"], note["symbol"], note["memory"]) == (follower(1), "BTC/USD", {"stop": "97.90"})
+        assert reader.notes(follower(2)) == []

@@ -11,9 +11,9 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from ledger_samples import History, accepted, approved, filled, follower, intent, plan, signal
+from ledger_samples import START, History, accepted, approved, filled, follower, intent, plan, signal
 
-from copytrade.domain.events import Event, OrderExecuted, SignalEmitted
+from copytrade.domain.events import Event, OrderExecuted, SignalEmitted, StrategyNoted
 from copytrade.domain.money import Quantity
 from copytrade.domain.state import OrderRecord, State
 from copytrade.ledger.replay import replay, verify
@@ -68,7 +68,7 @@ def test_the_histories_reach_every_event() -> None:
         event = history.draw(state)
         state.apply(event)
         names.add(type(event).__name__)
-    assert len(names) == 14, names
+    assert len(names) == 15, names
 
 
 # -- controls: each spoils one thing, and the check must see it -----------------------------------------------------
@@ -82,7 +82,8 @@ def path(tmp_path: Path) -> Path:
     first, second = (approved(SIGNAL, follower(number)).order_id for number in range(2))
     with Ledger.open(path) as ledger:
         ledger.append([intent("one"), SignalEmitted(SIGNAL), plan(SIGNAL, 3)])
-        ledger.append_sync([accepted(first), filled(first), accepted(second), SignalEmitted(signal("two"))])
+        ledger.append([accepted(first), filled(first), accepted(second), SignalEmitted(signal("two"))])
+        ledger.append_sync([StrategyNoted("apex", follower(0), "BTC/USD", '{"stop":"97.90"}', START)])
     assert verify(path, ledger.state).ok
     return path
 
@@ -112,6 +113,8 @@ def spoil(path: Path, statement: str) -> None:
         ("UPDATE events SET body = 'x' WHERE seq = 2", "event 2"),
         ("UPDATE events SET name = 'OrderDreamt' WHERE seq = 2", "event 2"),
         ("DELETE FROM events WHERE seq = 2", "event 2 is missing"),
+        ("DELETE FROM notes", "notes"),
+        ("UPDATE notes SET memory = replace(memory, '97.90', '90')", "notes"),
         ("INSERT INTO parked VALUES ('kraken:user_1', 'bad_key', '', '2025-03-01T12:00:00+00:00')", "parked"),
     ],
 )
