@@ -56,7 +56,15 @@ def is_loopback(base_url: str) -> bool:
 
 
 def _base_url(value: str) -> str:
-    advice = " | Write it like https://api.kraken.com or http://127.0.0.1:8080"
+    return _origin(value, "http", " | Write it like https://api.kraken.com or http://127.0.0.1:8080")
+
+
+def _stream_url(value: str) -> str:
+    return _origin(value, "ws", " | Write it like wss://ws-auth.kraken.com or ws://127.0.0.1:8080")
+
+
+def _origin(value: str, scheme: str, advice: str) -> str:
+    """Scheme, host and port and no more; without encryption only on this machine."""
     if not value.isprintable() or not value.isascii() or " " in value:
         raise ValueError("must be a plain URL" + advice)
     try:
@@ -70,12 +78,13 @@ def _base_url(value: str) -> str:
         raise ValueError("needs a host" + advice)
     if parts.path not in ("", "/") or "?" in value or "#" in value:
         raise ValueError("must end after the host and port" + advice)
-    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(value)):
-        raise ValueError("must be https; http is for this machine's own addresses only" + advice)
+    if parts.scheme != f"{scheme}s" and not (parts.scheme == scheme and is_loopback(value)):
+        raise ValueError(f"must be {scheme}s; {scheme} is for this machine's own addresses only" + advice)
     return value.rstrip("/")
 
 
 BaseUrl = Annotated[str, Field(strict=True, max_length=300), AfterValidator(_base_url)]
+StreamUrl = Annotated[str, Field(strict=True, max_length=300), AfterValidator(_stream_url)]
 
 
 class Section(BaseModel):

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from .fields import BaseUrl, CurrencyName, Seconds, Section, Switch, Venue, Whole, exact
+from .fields import BaseUrl, CurrencyName, Seconds, Section, StreamUrl, Switch, Venue, Whole, exact
 
 Rate = Annotated[Decimal, BeforeValidator(exact), Field(gt=0, le=10_000, allow_inf_nan=False)]
 
@@ -37,6 +37,11 @@ def _settle(default: float) -> Any:
 def _public_rate(default: str | None) -> Any:
     value = None if default is None else Decimal(default)
     return Field(default=value, description="Unsigned calls per second of all accounts together; `null`: no limit.")
+
+
+def _stream_url() -> Any:
+    description = "Where its private stream is; `null`: the one that belongs to `base_url`."
+    return Field(default=None, description=description)
 
 
 class VenueSettings(Section):
@@ -82,6 +87,7 @@ class CoinbaseSettings(VenueSettings):
     """Coinbase Advanced Trade."""
 
     base_url: BaseUrl = Field(default="https://api.coinbase.com", description="Where Coinbase's API is.")
+    stream_url: StreamUrl | None = _stream_url()
     currency: CurrencyName = Field(
         default="USD", description="What equity is counted in, and what the markets that are copied are quoted in."
     )

@@ -20,7 +20,10 @@ from copytrade.wiring.venues import PAPER_TIER, make_venue
 URL = "http://127.0.0.1:9"  # nothing is asked there
 WRITTEN: dict[Venue, dict[str, Any]] = {
     "kraken": {"tier": "pro", "order_deadline_s": 3, "ip_orders_per_s": 20},
-    "coinbase": {"currency": "USDC", "token_life_s": 5, "absence_settle_s": 1, "calls_per_s": 20},
+    "coinbase": {
+        "currency": "USDC", "token_life_s": 5, "absence_settle_s": 1, "calls_per_s": 20,
+        "stream_url": "wss://streams.example",
+    },
     "alpaca": {"late_order_s": 9, "late_exit_s": 2, "crypto_fee_rate": "0.0015", "stocks": False, "stock_feed": "sip"},
     "okx": {"currency": "USDC", "demo": True, "order_deadline_s": 9, "keepalive_s": 20},
     "binance": {"currency": "FDUSD", "require_ip_restriction": False, "clock_skew_max_s": 0.5, "order_deadline_s": 1},

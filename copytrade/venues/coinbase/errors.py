@@ -60,6 +60,9 @@ _FAILURES: tuple[tuple[re.Pattern[str], Refusal], ...] = tuple(
     (re.compile(pattern), refusal)
     for pattern, refusal in (
         (r"INSUFFICIENT_FUNDS?\b|INVALID_LEDGER_BALANCE", Refusal(Reason.INSUFFICIENT_FUNDS)),
+        (r"LIMIT_PRICE_POST_ONLY", Refusal(Reason.POST_ONLY_WOULD_FILL)),
+        # The price that is to trigger the order has been reached already.
+        (r"STOP_PRICE_(ABOVE|BELOW)_LAST_TRADE|INVALID_BRACKET_STOP_TRIGGER_PRICE", Refusal(Reason.VENUE_REFUSED)),
         (r"SIZE_TOO_SMALL", Refusal(Reason.BELOW_MINIMUM)),
         (r"INVALID_PRODUCT_ID|INELIGIBLE_PAIR", Refusal(Reason.NOT_LISTED)),
         (
@@ -68,13 +71,15 @@ _FAILURES: tuple[tuple[re.Pattern[str], Refusal], ...] = tuple(
         ),
         (r"NO_LIQUIDITY", Refusal(Reason.VENUE_REFUSED, retry_after_s=LIQUIDITY_RETRY_S)),
         (r"RATE_LIMIT|TOO_MANY_REQUESTS", _LIMIT),
-        (r"^INVALID_|UNSUPPORTED_", Refusal(Reason.INVALID_ORDER)),
+        (r"^INVALID_|UNSUPPORTED_|NOT_SUPPORTED|STOP_PRICE|TRIGGER_PRICE", Refusal(Reason.INVALID_ORDER)),
     )
 )
 # These fill a field where there is nothing to say.
 _NOTHING = re.compile(r"UNKNOWN_FAILURE_REASON|UNKNOWN_PREVIEW_FAILURE_REASON|PREVIEW_UNKNOWN\w*|UNKNOWN|")
 # A reason that may mean our own earlier request, or that the venue itself does not know.
 _DOUBTFUL = re.compile(r"DUPLICATE|CLIENT_ORDER_ID|ALREADY|TIMEOUT|TIMED_OUT|UNAVAILABLE|INTERNAL|PENDING|IN_PROGRESS")
+# Spot accounts of this kind have no such orders, whatever their prices.
+_NO_SUCH_KIND = re.compile(r"UNSUPPORTED_ORDER_CONFIGURATION|INVALID_ORDER_CONFIG|BRACKET_ORDER_NOT_SUPPORTED")
 _REASON_FIELDS = ("error", "preview_failure_reason", "new_order_failure_reason")
 
 
@@ -102,3 +107,8 @@ def classify_failure(body: Mapping[str, Any]) -> Verdict:
         if any(pattern.search(word) for word in bare):
             return replace(refusal, detail=detail)
     return Refusal(Reason.VENUE_REFUSED, detail)
+
+
+def says_no_such_kind(words: str) -> bool:
+    """Whether a refusal's detail, or the errors of a preview, mean that the venue has no such order kind."""
+    return _NO_SUCH_KIND.search(words) is not None

@@ -24,8 +24,8 @@ from coinbase.rest.rest_base import logger as _sdk_logger  # type: ignore[import
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from copytrade.domain.errors import CredentialsRejected
-from copytrade.domain.order import OrderKind
 from copytrade.domain.venue import OrderTicket
+from copytrade.venues.coinbase.kinds import order_call
 
 _PREFIX = "/api/v3/brokerage"
 # Calls of the SDK that this service makes. None moves money out of an account; `get_api_key_permissions` says
@@ -38,15 +38,19 @@ ALLOWED_CALLS = frozenset(
         "get_best_bid_ask",
         "get_fills",
         "get_order",
+        "limit_order_gtc",
         "limit_order_ioc",
         "list_orders",
         "market_order",
+        "preview_order",
+        "stop_limit_order_gtc",
+        "trigger_bracket_order_gtc",
     }
 )
 # And the requests that these calls are: whatever the SDK were to make of a call, nothing else is signed.
 ALLOWED_REQUESTS = (
     ("POST", re.compile(rf"{_PREFIX}/orders")),
-    ("POST", re.compile(rf"{_PREFIX}/orders/batch_cancel")),
+    ("POST", re.compile(rf"{_PREFIX}/orders/(batch_cancel|preview)")),
     ("GET", re.compile(rf"{_PREFIX}/orders/historical/[A-Za-z0-9_-]+")),
     ("GET", re.compile(rf"{_PREFIX}/(accounts|best_bid_ask|key_permissions)")),
 )
@@ -123,37 +127,37 @@ class CoinbaseSigner(RESTClient):  # type: ignore[misc]  # the SDK has no types
     def sign_order(self, ticket: OrderTicket) -> SignedRequest:
         """An order in units of the base asset, sizes and prices as plain decimal text.
 
-        Raises `ValueError` for an id that the SDK or the venue would replace or refuse.
+        Raises `ValueError` for an id that the SDK or the venue would replace or refuse, for a kind that Coinbase does
+        not have, and for prices that are missing or off the tick.
         """
         if not _client_id(ticket.order_id):
             raise ValueError(f"order id {ticket.order_id!r} is none of ours: with an empty one the SDK makes one up")
-        order = {
-            "client_order_id": ticket.order_id,
-            "product_id": ticket.instrument.venue_symbol,
-            "side": ticket.side.value.upper(),
-            "base_size": str(ticket.quantity),
-        }
-        if ticket.kind is OrderKind.MARKET:
-            return self.sign("market_order", **order)
-        if ticket.limit_price is None:
-            raise ValueError(f"order {ticket.order_id} is a limit order without a limit price")
-        return self.sign("limit_order_ioc", **order, limit_price=str(ticket.limit_price))
+        call, arguments = order_call(ticket)
+        return self.sign(call, **arguments)
+
+    def stream_token(self) -> str:
+        """A token for one message to the stream; it names no request. Never log it."""
+        return self._token(None)
 
     # -- what the SDK calls on its way -------------------------------------------------------------------------
 
     def set_headers(self, method: str, path: str) -> dict[str, str]:
         """The SDK's headers, with a token on the venue's clock and of the life that is wanted."""
+        token = self._token(f"{method} {self.base_url}{path}")
+        return {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
+
+    def _token(self, uri: str | None) -> str:
         begin = int(self._venue_unix_s())
-        claims = {
+        claims: dict[str, Any] = {
             "sub": self.api_key,
             "iss": "cdp",
             "nbf": int(begin - self._early_s),
             "exp": int(begin + self._life_s),
-            "uri": f"{method} {self.base_url}{path}",
         }
+        if uri is not None:
+            claims["uri"] = uri
         extra = {"kid": self.api_key, "nonce": secrets.token_hex()}
-        token = jwt.encode(claims, self._private, algorithm=self._algorithm, headers=extra)
-        return {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
+        return jwt.encode(claims, self._private, algorithm=self._algorithm, headers=extra)
 
     def send_request(
         self, http_method: str, url_path: str, params: Any, headers: Mapping[str, str], data: Any = None
