@@ -12,8 +12,9 @@ from decimal import Decimal
 
 from copytrade.copying.plan import decide
 from copytrade.copying.rules import CopyRules, FollowerBook
-from copytrade.domain.account import venue_of
+from copytrade.domain.account import AccountId, venue_of
 from copytrade.domain.copy import Decision, Skipped
+from copytrade.domain.ids import copy_id
 from copytrade.domain.order import Effect, Side
 from copytrade.domain.reasons import Reason
 from copytrade.domain.signal import Signal
@@ -29,13 +30,26 @@ UNREACHABLE = frozenset(
 
 
 def answer_user(signal: Signal, books: Sequence[FollowerBook], rules: CopyRules, now: datetime) -> tuple[Decision, ...]:
-    """One user's answer: an entry gives one decision, an exit one for each account that holds something."""
+    """One user's answer: an entry gives one decision, an exit one for each account that holds something; for each
+    market, where an account holds several that stand for the signal's (then it comes with a book for each)."""
     if len(books) == 1:
         return (decide(signal, books[0], rules, now),)
     if signal.effect is Effect.EXIT:
-        holders = [book for book in books if book.position.value > 0 or book.unsettled]
-        return tuple(decide(signal, book, rules, now) for book in holders or books[:1])
+        return _exits(signal, books, rules, now)
     return (first_that_can(signal, in_order(signal, books), rules, now),)
+
+
+def _exits(
+    signal: Signal, books: Sequence[FollowerBook], rules: CopyRules, now: datetime
+) -> tuple[Decision, ...]:
+    decisions: list[Decision] = []
+    asked: set[AccountId] = set()
+    for book in [book for book in books if book.position.value > 0 or book.unsettled] or books[:1]:
+        account = book.terms.account
+        order_id = copy_id(signal.signal_id, account, 0, book.symbol if account in asked else "")
+        decisions.append(decide(signal, book, rules, now, order_id=order_id))
+        asked.add(account)
+    return tuple(decisions)
 
 
 def first_that_can(signal: Signal, books: Sequence[FollowerBook], rules: CopyRules, now: datetime) -> Decision:

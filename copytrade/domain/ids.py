@@ -28,6 +28,7 @@ def signal_id(master_order: str, kind: str) -> str:
     return fact_id("signal", master_order, kind)
 
 
-def copy_id(signal: str, account: str, leg: int = 0) -> str:
-    """Of a copy: one signal, one account. `leg` > 0 names the follow-up of an exit that filled only in part."""
-    return fact_id("copy", signal, account, str(leg))
+def copy_id(signal: str, account: str, leg: int = 0, market: str = "") -> str:
+    """Of a copy: one signal, one account. `leg` > 0 names the follow-up of an exit that filled only in part, `market`
+    an exit beside the account's first one, where it holds several markets that stand for the signal's."""
+    return fact_id("copy", signal, account, str(leg), *([market] if market else []))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from copytrade.copying.routing import UNREACHABLE, answer_user, first_that_can, in_order
 from copytrade.copying.rules import FollowerBook
@@ -113,7 +113,10 @@ class FanOut:
         )  # fmt: skip
 
     def _users(self, signal: Signal, only: str | None = None) -> Iterable[list[FollowerBook]]:
-        """Each user's accounts as they stand, in the order of the user files; or those of one user."""
+        """Each user's accounts as they stand, in the order of the user files; or those of one user.
+
+        For an exit an account comes once for each market that it holds in the signal's stead.
+        """
         services = self._services
         unsettled = services.books.unsettled()
         markets = _Listings(services, signal)
@@ -121,12 +124,15 @@ class FanOut:
         for account, member in services.roster.followers.items():
             if only is not None and user_of(account) != only:
                 continue
-            symbol, instrument, price = markets.at(account)
-            if member.left and not services.ledger.state.position(account, symbol):
-                continue
-            book = services.books.book(member, symbol, instrument, (account, symbol) in unsettled, price)
-            users.setdefault(user_of(account), []).append(book)
+            for symbol, instrument, price in markets.at(account):
+                if member.left and not services.ledger.state.position(account, symbol):
+                    continue
+                book = services.books.book(member, symbol, instrument, (account, symbol) in unsettled, price)
+                users.setdefault(user_of(account), []).append(book)
         return users.values()
+
+
+_Listing = tuple[str, Instrument | None, Price | None]
 
 
 class _Listings:
@@ -137,21 +143,28 @@ class _Listings:
         self._signal = signal
         own = services.instrument(venue_of(signal.account), signal.symbol)
         self._asset_class = own.asset_class if own else AssetClass.CRYPTO
-        self._by_venue: dict[str, tuple[str, Instrument | None, Price | None]] = {}
+        self._by_venue: dict[str, _Listing] = {}
         self._held = self._markets_held() if signal.effect is Effect.EXIT else {}
 
-    def at(self, account: AccountId) -> tuple[str, Instrument | None, Price | None]:
-        """Our spelling of the market, the market, and its price as far as it is known."""
+    def at(self, account: AccountId) -> Sequence[_Listing]:
+        """Our spelling of each market, the market, and its price as far as it is known.
+
+        One for an entry. An exit goes where the positions are, whatever stands for the market by now: what stood for
+        it when they were bought may have been another.
+        """
         venue = venue_of(account)
         found = self._by_venue.get(venue)
         if found is None:
             found = self._by_venue[venue] = self._find(venue)
-        held = self._held.get(account, ())
-        if held and found[0] not in held:  # an exit goes where the position is, whatever stands for the market by now
-            return held[0], self._services.instrument(venue, held[0]), None
-        return found
+        held = self._held.get(account)
+        if not held:
+            return (found,)
+        return [
+            found if symbol == found[0] else (symbol, self._services.instrument(venue, symbol), None)
+            for symbol in sorted(held, key=lambda symbol: symbol != found[0])
+        ]
 
-    def _markets_held(self) -> dict[AccountId, list[str]]:
+    def _markets_held(self) -> dict[AccountId, dict[str, None]]:
         """For an exit, the markets of the same base that each account has a position or an order in.
 
         A stand-in may have been taken out of the settings since the entry. What the master holds itself is left out:
@@ -161,13 +174,13 @@ class _Listings:
         may_hold = [*state.positions, *((r.account, r.symbol) for r in state.orders.values())]
         others = {symbol for account, symbol in state.positions if account == signal.account} - {signal.symbol}
         base = signal.symbol.rpartition("/")[0]
-        held: dict[AccountId, list[str]] = {}
+        held: dict[AccountId, dict[str, None]] = {}
         for account, symbol in may_hold:
             if base and symbol.rpartition("/")[0] == base and symbol not in others:
-                held.setdefault(account, []).append(symbol)
+                held.setdefault(account, {})[symbol] = None
         return held
 
-    def _find(self, venue: str) -> tuple[str, Instrument | None, Price | None]:
+    def _find(self, venue: str) -> _Listing:
         services, signal = self._services, self._signal
         instrument = services.markets.listing(venue, signal.symbol, self._asset_class)
         if instrument is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from copytrade.domain.ids import copy_id
 from copytrade.domain.money import Quantity
 from copytrade.domain.order import OrderState, Role
 from copytrade.domain.state import OrderRecord
@@ -55,7 +54,7 @@ def _ceiling(services: Services, record: OrderRecord) -> Quantity | None:
     if record.quantity:
         return record.quantity
     if record.leg and record.signal_id:
-        before = services.ledger.find(copy_id(record.signal_id, record.account, record.leg - 1))
-        if before is not None:
-            return before.quantity - before.filled
+        for before in services.ledger.copies_of(record.signal_id):
+            if (before.account, before.symbol, before.leg) == (record.account, record.symbol, record.leg - 1):
+                return before.quantity - before.filled
     return None

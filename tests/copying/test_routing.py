@@ -28,6 +28,7 @@ from copytrade.copying.routing import UNREACHABLE, answer_user, first_that_can, 
 from copytrade.copying.rules import CopyRules, FollowerBook
 from copytrade.domain.account import Mode, venue_of
 from copytrade.domain.copy import Approved, Decision, Deferred, Skipped
+from copytrade.domain.ids import copy_id
 from copytrade.domain.instrument import MarketStatus
 from copytrade.domain.money import Amount, Quantity
 from copytrade.domain.reasons import Reason
@@ -335,3 +336,16 @@ def test_nobody_who_holds_nothing_is_asked_to_sell_and_the_user_is_still_answere
     decision = answered(exit_signal(), book_at("kraken"), book_at("okx"))
     assert isinstance(decision, Skipped)
     assert decision.reason is Reason.NOTHING_TO_CLOSE
+
+
+def test_an_account_that_holds_two_markets_in_the_signals_stead_gets_an_exit_for_each_under_its_own_id() -> None:
+    held = [book_at("okx", symbol=symbol, position=Quantity.of("0.002")) for symbol in ("BTC/USDT", "BTC/USDC")]
+    empty = book_at("okx", symbol="BTC/USD")
+    books = [empty, *held, book_at("kraken", position=Quantity.of("0.001"))]
+    exits = answer_user(exit_signal("0.5"), books, RULES, NOW)
+    assert [(e.account, e.symbol) for e in exits] == [
+        ("okx:alice_smith", "BTC/USDT"), ("okx:alice_smith", "BTC/USDC"), ("kraken:alice_smith", "BTC/USD"),
+    ]  # fmt: skip
+    assert len({e.order_id for e in exits}) == 3
+    assert exits[0].order_id == copy_id(exit_signal().signal_id, "okx:alice_smith")
+    assert all(isinstance(e, Approved) and e.quantity == Quantity.of("0.001") for e in exits[:2])

@@ -20,6 +20,7 @@ from copytrade.engine.killswitch import KillState
 D = Decimal
 EVERYWHERE = {f"{venue}_smith": {venue: 1_000} for venue in ALL}
 # Where the fee of a purchase is taken out of what was bought: what arrives is not what was ordered.
+ALICE = "okx:alice_smith"
 FEE_IN_BASE = {"alpaca", "okx", "binance"}
 
 
@@ -125,6 +126,60 @@ async def test_an_exit_leaves_alone_what_the_master_still_holds_itself(tmp_path:
                 "BTC/USDT", "BTC/USD", "BTC/USD",
             ]  # fmt: skip
             assert world.holds("okx", "bob_jones") == held > 0
+
+
+async def two_markets(world: VenuesWorld) -> None:
+    """Alice's account is measured in USDT first and then in USDC, and copies BTC/USD in both."""
+    async with world.trading() as desk:
+        await desk.buy("1000")
+        await desk.settled()
+    world.sims["okx"].deposit("alice_smith", "USDC", D(1_000))
+    world.price("okx", 50_000, "BTC/USDC")
+    world.venue_settings["okx"] = {"currency": "USDC"}
+    world.write_settings()
+    async with world.trading() as desk:
+        await desk.buy("1000")
+        await desk.settled()
+        bought = [order["symbol"] for order in world.orders("okx", "alice_smith")]
+        assert bought == ["BTC/USDT", "BTC/USDC"]
+
+
+BOTH_COINS = {"stand_ins": {"USD": ["USDT", "USDC"]}}
+
+
+async def test_an_exit_closes_every_market_that_stood_for_the_masters(tmp_path: Path) -> None:
+    async with VenuesWorld(tmp_path, users={"alice_smith": {"okx": 1_000}}, copy=BOTH_COINS) as world:
+        await two_markets(world)
+        async with world.trading() as desk:
+            before = {symbol: desk.position(ALICE, symbol) for symbol in ("BTC/USDT", "BTC/USDC")}
+            half = str(desk.position("kraken:master") / 2)
+            part = await desk.sell(half)
+            await desk.settled()
+            copies = desk.copies(part)
+            assert [(c.symbol, c.state, c.reason) for c in copies] == [
+                ("BTC/USDC", OrderState.FILLED, Reason.FRACTION_OF_POSITION),
+                ("BTC/USDT", OrderState.FILLED, Reason.FRACTION_OF_POSITION),
+            ]
+            for symbol, held in before.items():
+                assert abs(desk.position(ALICE, symbol) - held / 2) < step(desk, "okx")
+            await desk.sell()
+            await desk.settled()
+            assert all(desk.position(ALICE, symbol) < step(desk, "okx") for symbol in before)
+            assert world.holds("okx", "alice_smith") < 2 * step(desk, "okx")
+
+
+async def test_each_of_two_markets_has_its_own_next_leg_when_both_exits_are_cut_short(tmp_path: Path) -> None:
+    async with VenuesWorld(tmp_path, users={"alice_smith": {"okx": 1_000}}, copy=BOTH_COINS) as world:
+        await two_markets(world)
+        async with world.trading() as desk:
+            before = {symbol: desk.position(ALICE, symbol) for symbol in ("BTC/USDT", "BTC/USDC")}
+            world.fault("okx", "partial_cancel", "alice_smith", fraction="0.5", count=2)
+            part = await desk.sell(str(desk.position("kraken:master") / 2))
+            await desk.settled()
+            legs = sorted((copy.symbol, copy.leg) for copy in desk.copies(part))
+            assert legs == [("BTC/USDC", 0), ("BTC/USDC", 1), ("BTC/USDT", 0), ("BTC/USDT", 1)]
+            for symbol, held in before.items():  # neither more nor less than the master's half
+                assert abs(desk.position(ALICE, symbol) - held / 2) < 2 * step(desk, "okx")
 
 
 async def test_flatten_closes_what_the_masters_venue_does_not_list(tmp_path: Path) -> None:
