@@ -94,6 +94,10 @@ def _decide_entry(copy: _Copy, rules: CopyRules, now: datetime) -> Decision:
     if book.unreachable is not None:
         return copy.skipped(*book.unreachable)
     instrument = book.instrument
+    if instrument is None and not book.market_known:
+        if entry_expired(signal, rules, now):
+            return copy.skipped(Reason.ENTRY_EXPIRED, f"the signal is from {signal.at:%H:%M:%S} UTC")
+        return copy.deferred(Reason.WAITS_FOR_MARKETS)
     if instrument is None:
         return copy.skipped(Reason.NOT_LISTED, f"{signal.symbol}, nor anything that copy.stand_ins lets stand for it")
     if not _allowed(copy):
@@ -133,7 +137,7 @@ def _decide_exit(copy: _Copy, rules: CopyRules) -> Decision:
     """
     signal, book = copy.signal, copy.book
     if book.unsettled:
-        return copy.deferred(Reason.WAITS_FOR_FILLS)
+        return copy.deferred(Reason.WAITS_FOR_FILLS if book.market_known else Reason.WAITS_FOR_MARKETS)
     if book.position.value <= 0:
         return copy.skipped(Reason.NOTHING_TO_CLOSE)
     if book.instrument is None:

@@ -71,7 +71,8 @@ class FollowerBook:
     all copied positions. `unsettled` says that an earlier order in the instrument is not at its end, so that the
     position is not yet known. `unreachable` says why nothing can be sent to the account at all. `instrument` is the
     market that stands for the signal's at this account's venue, `symbol` our spelling of it (the signal's own when
-    empty), and `price` what an order would meet there now, as far as it is known. `kinds` are the orders that the
+    empty), `market_known` says that it was looked for in the venue's list and not only in one that has yet to be read,
+    and `price` is what an order would meet there now, as far as it is known. `kinds` are the orders that the
     venue has in that market.
 
     Where the signal is about orders that the account has copies of already (its family), `wanted` is what these were
@@ -91,6 +92,7 @@ class FollowerBook:
     unreachable: tuple[Reason, str] | None = None
     price: Price | None = None
     symbol: str = ""
+    market_known: bool = True
     kinds: frozenset[OrderKind] = ALL_KINDS
     wanted: Quantity = NO_QUANTITY
     chained: Quantity = NO_QUANTITY

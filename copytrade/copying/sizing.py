@@ -91,7 +91,7 @@ def _scaled(signal: Signal, book: FollowerBook, rules: CopyRules) -> Quantity | 
     """
     if signal.kind is SignalKind.REPAIR:
         return signal.quantity
-    if signal.kind.follows_up:
+    if signal.kind.follows_up and book.wanted:
         return _missing(signal, book)
     by_cash = rules.basis is Basis.CASH
     master = signal.cash_before if by_cash else signal.equity_before
@@ -99,8 +99,10 @@ def _scaled(signal: Signal, book: FollowerBook, rules: CopyRules) -> Quantity | 
     if master is None or master.value <= 0:
         return NotSized(Reason.MASTER_EQUITY_UNKNOWN, f"the master's {rules.basis} before its order is {master}")
     assert follower is not None
-    scaled = Quantity(signal.quantity.value * follower.value * book.terms.multiplier / master.value)
-    if signal.kind is SignalKind.AMENDED and book.chained:
+    # Of an order that is over, what it came to: a copy of it that still waited to be sized is owed no more.
+    quantity = signal.filled if signal.kind.follows_up else signal.quantity
+    scaled = Quantity(quantity.value * follower.value * book.terms.multiplier / master.value)
+    if book.chained:
         if book.chained >= scaled:
             return NotSized(Reason.NOTHING_MISSING, f"{book.chained} of {scaled} has filled already")
         return scaled - book.chained

@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from copytrade.copying.rules import FollowerBook
+from copytrade.copying.rules import ALL_KINDS, FollowerBook
 from copytrade.domain.account import AccountId
 from copytrade.domain.instrument import Instrument
 from copytrade.domain.money import NO_AMOUNT, Amount, Price
-from copytrade.domain.order import Effect, OrderState, Side
+from copytrade.domain.order import Effect, OrderKind, OrderState, Side
 from copytrade.domain.reasons import Reason
 from copytrade.domain.state import OrderRecord, State
 from copytrade.domain.venue import Balances
+from copytrade.engine.chains import NO_CHAIN, Chain
 from copytrade.engine.roster import Member
 
 
@@ -32,6 +33,8 @@ class Books:
         for record in state.orders.values():
             if record.effect is Effect.ENTRY and record.price is not None:
                 self.reserve(record.account, record.order_id, record.quantity * record.price)
+                if record.state is OrderState.ACCEPTED and record.kind.rests and record.acked_at is not None:
+                    self.rests(record, record.acked_at)
 
     def balances(self, account: AccountId) -> Balances | None:
         return self._balances.get(account)
@@ -62,16 +65,23 @@ class Books:
         reserved[record.order_id] = spent
         self._ended[record.order_id] = at
 
+    def rests(self, record: OrderRecord, at: datetime) -> None:
+        """A resting order is at the venue, which keeps its cost back itself: balances asked for after `at` are less
+        that cost already."""
+        if record.order_id in self._reserved.get(record.account, ()):
+            self._ended[record.order_id] = at
+
     def price_seen(self, symbol: str, price: Price) -> None:
         self._prices[symbol] = price
 
     def unsettled(self) -> set[tuple[AccountId, str]]:
-        """Accounts and instruments with an order on its way; a held exit is not on its way."""
-        return {(r.account, r.symbol) for r in self._state.orders.values() if r.state is not OrderState.HELD}
+        """Accounts and instruments with an order on its way. A held exit is not, nor is an order that rests at the
+        venue, as long as nobody wants it back."""
+        return {(r.account, r.symbol) for r in self._state.orders.values() if on_its_way(r)}
 
     def book(
         self, member: Member, symbol: str, instrument: Instrument | None, unsettled: bool,
-        price: Price | None = None,
+        price: Price | None = None, kinds: frozenset[OrderKind] = ALL_KINDS, chain: Chain = NO_CHAIN,
     ) -> FollowerBook:  # fmt: skip
         """The account as it stands for a plan on one instrument."""
         terms = member.terms
@@ -97,6 +107,9 @@ class Books:
             unreachable=unreachable,
             price=price,
             symbol=symbol,
+            kinds=kinds,
+            wanted=chain.wanted,
+            chained=chain.filled,
         )
 
     def _exposure(self, account: AccountId) -> Amount:
@@ -110,6 +123,13 @@ class Books:
             cost for order_id, cost in self._reserved.get(account, {}).items() if order_id in self._state.orders
         ]
         return _total([*held, *on_its_way])
+
+
+def on_its_way(record: OrderRecord) -> bool:
+    """Whether what the account holds will soon be known better."""
+    if record.state is OrderState.ACCEPTED:
+        return not record.kind.rests or record.cancel is not None
+    return record.state is not OrderState.HELD
 
 
 def _total(amounts: Iterable[Amount]) -> Amount:

@@ -6,12 +6,14 @@ import asyncio
 from dataclasses import dataclass
 from decimal import Decimal
 
+from copytrade.copying.kinds import Asked, Form, form_at
+from copytrade.copying.plan import tradable
 from copytrade.copying.sizing import exit_fraction
 from copytrade.domain.account import venue_of
 from copytrade.domain.errors import BadRequest, Refused, VenueError
 from copytrade.domain.events import MasterIntended
 from copytrade.domain.ids import master_order_id
-from copytrade.domain.instrument import Instrument, MarketStatus
+from copytrade.domain.instrument import Instrument
 from copytrade.domain.money import Amount, Price, Quantity
 from copytrade.domain.order import Effect, OrderKind, OrderState, Role, Side
 from copytrade.domain.reasons import Reason
@@ -38,7 +40,8 @@ class MasterGuards:
 class TradeRequest:
     """An order that somebody wants the master to place. Exactly one of `usd`, `quantity` and `whole` says how much.
 
-    `request_id` names the wish: handing in the same id again gives the same order, not a second one.
+    `request_id` names the wish: handing in the same id again gives the same order, not a second one. `limit` and
+    `stop` are the prices that the kind asks for; a bracket's limit is its profit and its stop its loss.
     """
 
     request_id: str
@@ -48,6 +51,9 @@ class TradeRequest:
     quantity: Quantity | None = None
     whole: bool = False
     source: str = "trade"
+    kind: OrderKind = OrderKind.MARKET
+    limit: Price | None = None
+    stop: Price | None = None
 
 
 class MasterDesk:
@@ -61,7 +67,7 @@ class MasterDesk:
         self._tracker = tracker
         self._refresh = refresh
         self.guards = guards
-        self._turn = asyncio.Lock()
+        self.turn = asyncio.Lock()
 
     async def place(self, request: TradeRequest) -> OrderRecord:
         """Place one master order and return it once the venue has answered; its copies are then on their way.
@@ -73,7 +79,7 @@ class MasterDesk:
         """
         account = self._services.roster.master.terms.account
         order_id = master_order_id(account, request.request_id)
-        async with self._turn:
+        async with self.turn:
             known = self._services.ledger.find(order_id)
             if known is not None:
                 self._same_order(request, known)
@@ -82,7 +88,7 @@ class MasterDesk:
                     await self._intend(request, order_id)
                 except ServiceStopping:
                     raise Refused(Reason.SHUTTING_DOWN, "nothing was placed") from None
-        return await self._answered(order_id)
+        return await self.answered(order_id)
 
     def _same_order(self, request: TradeRequest, known: OrderRecord) -> None:
         """One request id is one order: raises `BadRequest` when it comes again for another one."""
@@ -93,7 +99,8 @@ class MasterDesk:
                 "a new order needs a new id"
             )
 
-    async def _answered(self, order_id: str) -> OrderRecord:
+    async def answered(self, order_id: str) -> OrderRecord:
+        """The order once the venue has answered, or as it stands while the master is parked. Raises as `place`."""
         services, ledger = self._services, self._services.ledger
         while not await self._tracker.wait(order_id, _ANSWER_LOOK_S):
             if ledger.failed is not None:
@@ -109,28 +116,62 @@ class MasterDesk:
     async def _intend(self, request: TradeRequest, order_id: str) -> None:
         services = self._services
         effect = Effect.ENTRY if request.side is Side.BUY else Effect.EXIT
-        if (stop := services.stop_reason(Role.MASTER, effect)) is not None:
-            raise Refused(stop.reason, stop.detail)
+        self.check_stops(effect)
         instrument = self._instrument(request)
+        form = self.form(request.kind, request.side, request.limit, request.stop, instrument)
         await self._settle(instrument)
         balances = await self._balances(effect)
         quote = await services.prices.quote(instrument, services.limits.price_max_age_s)
-        price = quote.side_price(request.side)
+        price = form.limit_price or form.stop_price or quote.side_price(request.side)
+        if form.kind is OrderKind.STOP and form.stop_price is not None:
+            price = form.stop_price
         position = self._position(instrument.symbol)
         quantity = self._quantity(request, instrument, price, position)
         self._check(effect, instrument, quantity, price, balances)
         fraction = exit_fraction(position, quantity, instrument) if effect is Effect.EXIT else Decimal(0)
         intent = MasterIntended(
             order_id, request.request_id, request.source, services.roster.master.terms.account, instrument.symbol,
-            request.side, effect, OrderKind.MARKET, quantity, price, None, balances.equity if balances else None,
-            balances.cash if balances else None, position, fraction, services.clock(),
+            request.side, effect, form.kind, quantity, price, form.limit_price, balances.equity if balances else None,
+            balances.cash if balances else None, position, fraction, services.clock(), form.stop_price,
         )  # fmt: skip
+        await self.submit(intent)
+
+    async def submit(self, intent: MasterIntended) -> None:
+        """Make an intent durable and hand its order to the master's lane. The caller holds `turn`."""
+        services = self._services
         await services.ledger.append([intent], hurry=True)
-        record = services.ledger.state.orders[order_id]
-        self._tracker.expect(order_id, [order_id])
+        record = services.ledger.state.orders[intent.order_id]
+        self._tracker.expect(intent.order_id, [intent.order_id])
         self._lanes.submit(
-            Work(order_id, record.account, record.symbol, effect, Role.MASTER, None, approved_of(record))
+            Work(
+                record.order_id, record.account, record.symbol, record.effect, Role.MASTER, None, approved_of(record)
+            )
         )
+
+    def check_stops(self, effect: Effect) -> None:
+        """Raises `Refused` while the kill switch, a failed ledger or the end of the service stops such an order."""
+        if (stop := self._services.stop_reason(Role.MASTER, effect)) is not None:
+            raise Refused(stop.reason, stop.detail)
+
+    def form(
+        self, kind: OrderKind, side: Side, limit: Price | None, stop: Price | None, instrument: Instrument
+    ) -> Form:
+        """The order as the master's venue can take it. Raises `BadRequest` for prices that are missing, not asked for
+        or not above zero, and `Refused` where the venue has neither the kind nor a stand-in."""
+        for word, price, wanted in (("limit", limit, kind.has_limit), ("stop", stop, kind.has_stop)):
+            if wanted is not (price is not None):
+                raise BadRequest(f"a {kind} order {'needs a' if wanted else 'takes no'} {word} price")
+            if price is not None and price.value <= 0:
+                raise BadRequest(f"the {word} price must be above zero, not {price}")
+        services = self._services
+        if not tradable(instrument, kind):
+            raise Refused(Reason.NOT_TRADABLE_NOW, f"{instrument.symbol} is {instrument.status}")
+        effect = Effect.ENTRY if side is Side.BUY else Effect.EXIT
+        asked = Asked(kind, side, effect, limit, stop)
+        form = form_at(asked, instrument, services.kinds(instrument), services.rules.stop_limit_gap)
+        if form is None:
+            raise Refused(Reason.KIND_NOT_OFFERED, f"{instrument.venue} has no {kind} orders in {instrument.symbol}")
+        return form
 
     def _instrument(self, request: TradeRequest) -> Instrument:
         venue = venue_of(self._services.roster.master.terms.account)
@@ -139,8 +180,6 @@ class MasterDesk:
             raise BadRequest(
                 f"{venue} lists no instrument {request.spelling!r}; spell it like BTC/USD, or as the venue does"
             )
-        if instrument.status is not MarketStatus.ONLINE:
-            raise Refused(Reason.NOT_TRADABLE_NOW, f"{instrument.symbol} is {instrument.status}")
         return instrument
 
     async def _settle(self, instrument: Instrument) -> None:
@@ -151,12 +190,14 @@ class MasterDesk:
             self._services.alert(f"the master's last order in {instrument.symbol} is still open at the venue")
 
     def _position(self, symbol: str) -> Quantity:
-        """What the master holds by its orders here, orders that are accepted and not yet filled included."""
+        """What the master holds by its orders here; orders that are accepted and bound to fill count as filled."""
         state = self._services.ledger.state
         account = self._services.roster.master.terms.account
         position = state.position(account, symbol)
         for record in state.orders.values():
-            if record.account == account and record.symbol == symbol and record.state is OrderState.ACCEPTED:
+            if record.account != account or record.symbol != symbol or record.state is not OrderState.ACCEPTED:
+                continue
+            if not record.kind.rests:
                 left = record.quantity - record.filled
                 position = position + left if record.side is Side.BUY else position - left
         return position

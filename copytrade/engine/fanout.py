@@ -5,22 +5,26 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 
 from copytrade.copying.routing import UNREACHABLE, answer_user, first_that_can, in_order
-from copytrade.copying.rules import FollowerBook
+from copytrade.copying.rules import ALL_KINDS, FollowerBook
 from copytrade.domain.account import AccountId, user_of, venue_of
 from copytrade.domain.copy import Approved, Decision, Deferred, Skipped
-from copytrade.domain.events import CopiesPlanned
+from copytrade.domain.events import CancelAsked, CopiesPlanned
 from copytrade.domain.ids import copy_id
-from copytrade.domain.instrument import AssetClass, Instrument
+from copytrade.domain.instrument import Instrument, base_of
 from copytrade.domain.money import Price
-from copytrade.domain.order import Effect, OrderState, Role
+from copytrade.domain.order import Effect, OrderKind, OrderState, Role
 from copytrade.domain.reasons import Reason
-from copytrade.domain.signal import Signal
+from copytrade.domain.signal import Signal, SignalKind
+from copytrade.domain.state import OrderRecord
+from copytrade.engine.chains import Chain, chains
+from copytrade.engine.followups import follow_up
 from copytrade.engine.lanes import Lanes
 from copytrade.engine.services import Services
 from copytrade.engine.tracker import Tracker
-from copytrade.engine.work import Work
+from copytrade.engine.work import Work, cancel_work
 
 # Python looks for cycles among new objects whenever there are 700 more of them. A copy on its way is some dozens, all
 # in use, so a fan-out to 1,000 would be searched a hundred times for nothing: a tenth of its CPU time.
@@ -43,8 +47,17 @@ class FanOut:
         self._signals: asyncio.Queue[Signal] = asyncio.Queue()
 
     def emit(self, signal: Signal) -> None:
-        """A signal that has been appended to the ledger; it is answered as soon as those before it are."""
+        """A signal that has been appended to the ledger; it is answered as soon as those before it are.
+
+        One that says that the master's resting order has filled waits a little: the followers' may be filling too.
+        """
         self._tracker.expect(signal.signal_id, ["the plan"])
+        if signal.kind is SignalKind.FILLED:
+            grace_s = self._services.rules.master_fill_grace_s
+            left_s = grace_s - (self._services.clock() - signal.at).total_seconds()
+            if left_s > 0:
+                asyncio.get_running_loop().call_later(left_s, self._signals.put_nowait, signal)
+                return
         self._signals.put_nowait(signal)
 
     async def run(self) -> None:
@@ -60,23 +73,76 @@ class FanOut:
     async def answer(self, signal: Signal) -> tuple[Decision, ...]:
         """Answer one signal for every follower. Raises `LedgerError`, in which case nothing was sent."""
         services = self._services
-        services.books.price_seen(signal.symbol, signal.price)
+        if signal.order_kind is OrderKind.MARKET:
+            services.books.price_seen(signal.symbol, signal.price)
         now = services.clock()
-        rules = services.rules
-        copies = tuple(copy for books in self._users(signal) for copy in answer_user(signal, books, rules, now))
+        asked, back, copies = self._decided(signal, now)
         # The ledger commits in order, so this commit carries the signal with it if that is still on its way.
-        durable = services.ledger.append([CopiesPlanned(signal.signal_id, copies, now)], hurry=True)
+        durable = services.ledger.append([*asked, CopiesPlanned(signal.signal_id, copies, now)], hurry=True)
         to_send = [copy for copy in copies if not isinstance(copy, Skipped)]
-        self._tracker.expect(signal.signal_id, [copy.order_id for copy in to_send])
+        self._tracker.expect(signal.signal_id, [order.order_id for order in (*back, *to_send)])
         for copy in to_send:
             if isinstance(copy, Approved) and copy.effect is Effect.ENTRY:
                 services.books.reserve(copy.account, copy.order_id, copy.quantity * copy.price)
         await durable
+        for record in back:
+            self._lanes.submit(cancel_work(record, signal))
         for copy in to_send:
             approved = copy if isinstance(copy, Approved) else None
             self._lanes.submit(Work(copy.order_id, copy.account, copy.symbol, copy.effect, Role.COPY, signal, approved))
         self._planned(signal, copies)
         return copies
+
+    def _decided(
+        self, signal: Signal, now: datetime
+    ) -> tuple[list[CancelAsked], list[OrderRecord], tuple[Decision, ...]]:
+        """What is asked back, of which orders, and everybody's copies."""
+        services, rules = self._services, self._services.rules
+        copies: list[Decision] = []
+        if signal.kind is not SignalKind.AMENDED and not signal.kind.follows_up:
+            copies += [copy for books in self._users(signal) for copy in answer_user(signal, books, rules, now)]
+            return self._exits_first(copies, now) if signal.effect is Effect.EXIT else ([], [], tuple(copies))
+        known = chains(services.ledger, signal)
+        found = follow_up(signal, known, services.roster.followers.keys(), rules)
+        copies += found.copies
+        if signal.kind is SignalKind.AMENDED or signal.exit_fraction:
+            # Followers without a copy of the order are asked anew: they take the changed order as a new one, and
+            # whoever holds what the master has sold sells it too.
+            served = {user_of(account) for account, chain in known.items() if _in_it(chain, signal)}
+            for books in self._users(signal):
+                if user_of(books[0].terms.account) in served:
+                    continue
+                answers = answer_user(signal, books, rules, now)
+                copies += [a for a in answers if a.reason is not Reason.NOTHING_TO_CLOSE or not signal.kind.follows_up]
+        return found.asked(signal, now), found.back, tuple(copies)
+
+    def _exits_first(
+        self, copies: Sequence[Decision], now: datetime
+    ) -> tuple[list[CancelAsked], list[OrderRecord], tuple[Decision, ...]]:
+        """An exit that leaves at once must not find its base held by an exit that rests: that one is taken back
+        first, and the exit sized when it is over."""
+        resting: dict[tuple[AccountId, str], list[OrderRecord]] = {}
+        for record in self._services.ledger.state.orders.values():
+            if record.role is Role.COPY and record.effect is Effect.EXIT and record.kind.rests:
+                resting.setdefault((record.account, record.symbol), []).append(record)
+        if not resting:
+            return [], [], tuple(copies)
+        asked: list[CancelAsked] = []
+        back: list[OrderRecord] = []
+        decided: list[Decision] = []
+        for copy in copies:
+            in_the_way = resting.get((copy.account, copy.symbol), ())
+            if isinstance(copy, Approved) and copy.effect is Effect.EXIT and not copy.kind.rests and in_the_way:
+                held = sum((r.quantity.value - r.filled.value for r in in_the_way), copy.quantity.value)
+                if held > self._services.ledger.state.position(copy.account, copy.symbol).value:
+                    asked += [CancelAsked(r.order_id, Reason.EXIT_FIRST, now) for r in in_the_way if r.cancel is None]
+                    back += in_the_way
+                    copy = Deferred(
+                        copy.order_id, copy.signal_id, copy.account, copy.symbol, copy.side, copy.effect,
+                        Reason.WAITS_FOR_FILLS, Reason.EXIT_FIRST.text, copy.leg,
+                    )  # fmt: skip
+            decided.append(copy)
+        return asked, back, tuple(decided)
 
     def elsewhere(self, work: Work, reason: Reason) -> Deferred | None:
         """The copy at the user's next account, for an entry that provably cannot be placed at this one; None when
@@ -85,7 +151,7 @@ class FanOut:
         member = services.roster.get(work.account)
         if signal is None or work.effect is Effect.EXIT or member is None or not member.terms.failover:
             return None
-        if reason not in _HANDED_OVER or self._leaving(work):
+        if reason not in _HANDED_OVER or self._leaving(work) or signal.kind.follows_up:
             return None
         tried = {copy.account for copy in services.ledger.copies_of(signal.signal_id)}
         books = [book for books in self._users(signal, user_of(work.account)) for book in books]
@@ -96,9 +162,10 @@ class FanOut:
         if isinstance(found, Skipped):
             return None
         # Deferred: its lane sizes it, and makes that durable before it can leave.
+        why = Reason.WAITS_FOR_MARKETS if found.reason is Reason.WAITS_FOR_MARKETS else Reason.FAILOVER
         return Deferred(
             copy_id(signal.signal_id, found.account), signal.signal_id, found.account, found.symbol, found.side,
-            found.effect, Reason.FAILOVER, f"{work.account}: {reason.text}",
+            found.effect, why, f"{work.account}: {reason.text}",
         )  # fmt: skip
 
     def _leaving(self, work: Work) -> bool:
@@ -107,7 +174,7 @@ class FanOut:
         orders = self._services.ledger.state.orders
         planned_at = orders[work.order_id].planned_at
         return any(
-            r.account == work.account and r.symbol == work.symbol and r.effect is Effect.EXIT
+            r.account == work.account and base_of(r.symbol) == base_of(work.symbol) and r.effect is Effect.EXIT
             and r.state is not OrderState.HELD and r.planned_at >= planned_at
             for r in orders.values()
         )  # fmt: skip
@@ -124,12 +191,20 @@ class FanOut:
         for account, member in services.roster.followers.items():
             if only is not None and user_of(account) != only:
                 continue
+            if signal.target and signal.target != account:
+                continue
             for symbol, instrument, price in markets.at(account):
                 if member.left and not services.ledger.state.position(account, symbol):
                     continue
-                book = services.books.book(member, symbol, instrument, (account, symbol) in unsettled, price)
+                kinds = ALL_KINDS if signal.order_kind is OrderKind.MARKET else services.kinds(instrument)
+                book = services.books.book(member, symbol, instrument, (account, symbol) in unsettled, price, kinds)
                 users.setdefault(user_of(account), []).append(book)
         return users.values()
+
+
+def _in_it(chain: Chain, signal: Signal) -> bool:
+    """Whether the account has a copy of the order that says what becomes of it now."""
+    return bool(chain.wanted) or bool(chain.open)
 
 
 _Listing = tuple[str, Instrument | None, Price | None]
@@ -141,10 +216,9 @@ class _Listings:
     def __init__(self, services: Services, signal: Signal) -> None:
         self._services = services
         self._signal = signal
-        own = services.instrument(venue_of(signal.account), signal.symbol)
-        self._asset_class = own.asset_class if own else AssetClass.CRYPTO
         self._by_venue: dict[str, _Listing] = {}
         self._held = self._markets_held() if signal.effect is Effect.EXIT else {}
+        self._to_be_found = self._markets_to_be_found() if signal.effect is Effect.EXIT else set()
 
     def at(self, account: AccountId) -> Sequence[_Listing]:
         """Our spelling of each market, the market, and its price as far as it is known.
@@ -173,16 +247,34 @@ class _Listings:
         state, signal = self._services.ledger.state, self._signal
         may_hold = [*state.positions, *((r.account, r.symbol) for r in state.orders.values())]
         others = {symbol for account, symbol in state.positions if account == signal.account} - {signal.symbol}
-        base = signal.symbol.rpartition("/")[0]
+        base = base_of(signal.symbol)
         held: dict[AccountId, dict[str, None]] = {}
         for account, symbol in may_hold:
-            if base and symbol.rpartition("/")[0] == base and symbol not in others:
+            if base_of(symbol) == base and symbol not in others:
                 held.setdefault(account, {})[symbol] = None
         return held
 
+    def _markets_to_be_found(self) -> set[tuple[AccountId, str]]:
+        """Entries in the signal's base that will know their market only when their lane sizes them."""
+        base = base_of(self._signal.symbol)
+        return {
+            (r.account, r.symbol)
+            for r in self._services.ledger.state.orders.values()
+            if r.state is OrderState.DEFERRED and r.effect is Effect.ENTRY and r.reason is Reason.WAITS_FOR_MARKETS
+            and base_of(r.symbol) == base
+        }  # fmt: skip
+
+    def known(self, account: AccountId, symbol: str) -> bool:
+        """Whether the account's market is the one that will be traded, and no entry in it has yet to find its own."""
+        return (account, symbol) not in self._to_be_found
+
+    def growing(self, account: AccountId) -> bool:
+        """Whether an entry may still come to any of the account's markets that stand for the signal's."""
+        return any(account == waiting for waiting, _ in self._to_be_found)
+
     def _find(self, venue: str) -> _Listing:
         services, signal = self._services, self._signal
-        instrument = services.markets.listing(venue, signal.symbol, self._asset_class)
+        instrument = services.markets.answering(venue, signal)
         if instrument is None:
             return signal.symbol, None, None
         quote = services.prices.fresh(instrument, services.limits.price_max_age_s)

@@ -5,24 +5,29 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections.abc import Callable
+from datetime import datetime
 
 from copytrade.domain.account import AccountId
 from copytrade.domain.copy import Deferred
 from copytrade.domain.errors import LedgerError, VenueError
-from copytrade.domain.events import CopiesPlanned, Event, OrderExecuted
+from copytrade.domain.events import CopiesPlanned, Event, OrderExecuted, SignalEmitted
 from copytrade.domain.ids import copy_id
-from copytrade.domain.money import Price
-from copytrade.domain.order import Effect, OrderState, Role
+from copytrade.domain.money import Price, Quantity
+from copytrade.domain.order import Effect, OrderKind, OrderState, Role, Side
 from copytrade.domain.reasons import Reason
+from copytrade.domain.signal import Signal
 from copytrade.domain.state import OrderRecord
 from copytrade.domain.venue import Execution, ExecutionStatus
+from copytrade.engine.books import on_its_way
 from copytrade.engine.services import Services, ServiceStopping, log
+from copytrade.engine.work import end_signal_of
 
 _YIELD_S = 0.02  # how long a poll steps aside while orders are on their way out
 _YIELDS_MAX = 50  # and how often: fills must be followed even under a steady stream of signals
 
-OrderEnded = Callable[[OrderRecord, Deferred | None], None]
-"""Told of each order that is over, with the follow-up that an exit needs which was cut short."""
+OrderEnded = Callable[[OrderRecord, Deferred | None, Signal | None], None]
+"""Told of each order that is over, with the follow-up that an exit needs which was cut short, and with the signal that
+the end of a master's order is."""
 
 
 class FillFollower:
@@ -34,6 +39,7 @@ class FillFollower:
         self._due: list[tuple[float, int, str]] = []
         self._polls: dict[str, int] = {}
         self._polling: set[str] = set()
+        self._asked_back: set[str] = set()
         self._sequence = 0
         self._wake = asyncio.Event()
         self._changed: dict[AccountId, asyncio.Event] = {}
@@ -49,10 +55,20 @@ class FillFollower:
     def hurry(self, account: AccountId, symbol: str) -> None:
         """Somebody waits for the fills of this account: poll its orders in the instrument now."""
         for record in self._at_venue(account, symbol):
-            self._schedule(record.order_id, 0.0)
+            self.look_at(record.order_id)
+
+    def look_at(self, order_id: str) -> None:
+        """Ask about an order now, out of its turn."""
+        self._schedule(order_id, 0.0)
+
+    def all_resting(self, symbol: str) -> list[OrderRecord]:
+        """Everybody's orders of the instrument that rest at a venue."""
+        orders = self._services.ledger.state.orders.values()
+        return [r for r in orders if r.symbol == symbol and r.state is OrderState.ACCEPTED and r.kind.rests]
 
     async def settled(self, account: AccountId, symbol: str) -> None:
-        """Return once no order of this account in the instrument is at the venue unfinished."""
+        """Return once no order of this account in the instrument is at the venue unfinished, other than those that
+        may rest there."""
         while self._at_venue(account, symbol):
             self.hurry(account, symbol)
             changed = self._changed.setdefault(account, asyncio.Event())
@@ -87,7 +103,7 @@ class FillFollower:
         return [
             r
             for r in self._services.ledger.state.orders.values()
-            if r.account == account and r.symbol == symbol and r.state is OrderState.ACCEPTED
+            if r.account == account and r.symbol == symbol and r.state is OrderState.ACCEPTED and on_its_way(r)
         ]
 
     def _schedule(self, order_id: str, delay_s: float) -> None:
@@ -120,8 +136,14 @@ class FillFollower:
             self._polling.discard(order_id)
             if again and order_id in self._polls:
                 self._polls[order_id] += 1
-                delays = services.limits.fill_delays_s
+                delays = self._delays(order_id)
                 self._schedule(order_id, delays[min(self._polls[order_id], len(delays) - 1)])
+
+    def _delays(self, order_id: str) -> tuple[float, ...]:
+        record = self._services.ledger.state.orders.get(order_id)
+        limits = self._services.limits
+        resting = record is not None and record.kind.rests and record.cancel is None
+        return limits.resting_delays_s if resting else limits.fill_delays_s
 
     async def _ask(self, order_id: str) -> bool:
         """Poll once. True when the order is to be polled again."""
@@ -132,6 +154,11 @@ class FillFollower:
         member = self._services.roster.get(record.account)
         if member is None or member.client is None:
             return True
+        if record.cancel is not None:
+            # Its lane has asked the venue to cancel it. Should that have failed, it is tried until the order is over.
+            if order_id in self._asked_back:
+                await member.client.cancel(record.venue_order_id)
+            self._asked_back.add(order_id)
         execution = await member.client.execution(record.venue_order_id)
         return self.take(record, execution)
 
@@ -143,7 +170,7 @@ class FillFollower:
             or execution.quantity != record.filled
             or execution.fee != record.fee
         )
-        next_leg = None
+        next_leg, told = None, None
         if news and record.order_id in services.ledger.state.orders:
             now = services.clock()
             events: list[Event] = [
@@ -156,17 +183,35 @@ class FillFollower:
             if next_leg is not None:
                 # In the same transaction: a crash between the two would leave the follower in the position.
                 events.append(CopiesPlanned(next_leg.signal_id, (next_leg,), now))
-            services.ledger.append(events)
+            told = self._told(record, execution, now)
+            if told is not None:  # in the same transaction as well: this fact is told once or never
+                events.append(SignalEmitted(told))
+            services.ledger.append(events, hurry=told is not None)
             if execution.quantity:
                 services.books.price_seen(record.symbol, Price(execution.cost.value / execution.quantity.value))
         if execution.status is ExecutionStatus.OPEN:
             return True
         self._polls.pop(record.order_id, None)
+        self._asked_back.discard(record.order_id)
         services.books.ended(record, services.clock())
         if changed := self._changed.get(record.account):
             changed.set()
-        self._ended(record, next_leg)
+        self._ended(record, next_leg, told)
         return False
+
+    def _told(self, record: OrderRecord, execution: Execution, now: datetime) -> Signal | None:
+        """What the end of a master's order tells the followers, unless its beginning has told it all."""
+        over = execution.status is not ExecutionStatus.OPEN
+        if record.role is not Role.MASTER or not over or record.kind is OrderKind.MARKET:
+            return None
+        held = self._services.ledger.state.position(record.account, record.symbol)
+        if record.side is Side.BUY:
+            left = held + (execution.quantity - execution.fee_base) - record.arrived
+        else:
+            left = held + record.arrived - execution.quantity
+        instrument = self._services.instrument_of(record)
+        out = left < max(instrument.min_quantity, Quantity(instrument.lot_step)) if instrument else not left
+        return end_signal_of(record, execution, left, now, out=out)
 
 
 def follow_up(record: OrderRecord, execution: Execution) -> Deferred | None:
@@ -174,9 +219,13 @@ def follow_up(record: OrderRecord, execution: Execution) -> Deferred | None:
     cut_short = execution.status is ExecutionStatus.CANCELLED and execution.quantity < record.quantity
     if record.role is not Role.COPY or record.effect is not Effect.EXIT or not cut_short:
         return None
+    if record.kind is not OrderKind.MARKET:
+        return None  # the end of the master's own order says what becomes of it
     assert record.signal_id is not None
     leg = record.leg + 1
+    first = record.order_id == copy_id(record.signal_id, record.account, record.leg)
+    order_id = copy_id(record.signal_id, record.account, leg, "" if first else record.symbol)
     return Deferred(
-        copy_id(record.signal_id, record.account, leg), record.signal_id, record.account, record.symbol, record.side,
+        order_id, record.signal_id, record.account, record.symbol, record.side,
         record.effect, Reason.WAITS_FOR_FILLS, f"{execution.quantity} of {record.quantity} was sold", leg,
     )  # fmt: skip

@@ -47,7 +47,8 @@ class Lane:
 
     def submit(self, work: Work, *, recovered: bool = False) -> None:
         """Queue one order. A new entry that finds the lane full ends there, with that reason; an exit never does."""
-        if not recovered and work.effect is Effect.ENTRY and len(self._queue) >= self._services.limits.lane_queue_max:
+        new_entry = not recovered and not work.cancel and work.effect is Effect.ENTRY
+        if new_entry and len(self._queue) >= self._services.limits.lane_queue_max:
             self._sender.stop(work, Reason.LANE_FULL, f"{len(self._queue)} orders are waiting")
             return
         self._queue.append(work)
@@ -129,6 +130,8 @@ class Lane:
             record = orders.get(work.order_id)
             if record is None:
                 self._queue.remove(work)
+            elif work.cancel:
+                continue
             elif work.effect is Effect.ENTRY and not work.maybe_sent and record.state is not OrderState.UNKNOWN:
                 self._sender.stop(work, Reason.ACCOUNT_PARKED, parked.detail)
                 self._queue.remove(work)

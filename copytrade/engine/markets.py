@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from copytrade.domain.account import venue_of
 from copytrade.domain.instrument import AssetClass, Instrument
+from copytrade.domain.signal import Signal
 from copytrade.engine.ports import Venue
 
 StandIns = Mapping[str, tuple[str, ...]]
@@ -39,6 +41,11 @@ class Markets:
             if found is not None and found.asset_class is asset_class:
                 return found
         return None
+
+    def answering(self, venue: str, signal: Signal) -> Instrument | None:
+        """The market at `venue` that stands for a signal's."""
+        own = self.instrument(venue_of(signal.account), signal.symbol)
+        return self.listing(venue, signal.symbol, own.asset_class if own else AssetClass.CRYPTO)
 
     def names(self, symbol: str) -> tuple[str, ...]:
         """`BTC/USD`, and what may stand for it: `BTC/USDC`, `BTC/USDT`."""

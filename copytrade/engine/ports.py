@@ -50,6 +50,16 @@ class Ledger(Protocol):
         """All copies of one signal, open or at their end, in the order in which they were planned."""
         ...
 
+    def family(
+        self, family: str, account: AccountId | None = None
+    ) -> Sequence[tuple[Signal, Sequence[OrderRecord]]]:
+        """Every signal about the master's orders that replaced each other, the first one first, each with its copies,
+        or with those of one account.
+
+        `family` is the id of the first of those orders.
+        """
+        ...
+
     def signal(self, signal_id: str) -> Signal | None:
         """Any signal ever emitted."""
         ...

@@ -9,7 +9,7 @@ from copytrade.engine.fanout import FanOut
 from copytrade.engine.lanes import Lanes
 from copytrade.engine.services import Services
 from copytrade.engine.tracker import Tracker
-from copytrade.engine.work import Work, approved_of
+from copytrade.engine.work import Work, approved_of, cancel_work
 
 
 def recover(services: Services, lanes: Lanes, fanout: FanOut, tracker: Tracker) -> dict[str, int]:
@@ -32,6 +32,8 @@ def recover(services: Services, lanes: Lanes, fanout: FanOut, tracker: Tracker) 
             key = work.signal.signal_id if work.signal else work.order_id
             tracker.expect(key, {*tracker.pending(key), work.order_id})
             lanes.submit(work, recovered=True)
+        if record.cancel is not None:  # behind the order itself, where that is still on its way
+            lanes.submit(cancel_work(record, None), recovered=True)
     for signal in list(state.unplanned.values()):
         fanout.emit(signal)
     return counts

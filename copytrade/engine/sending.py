@@ -31,8 +31,11 @@ from copytrade.domain.events import (
 )
 from copytrade.domain.order import Effect, OrderKind, OrderState, Role
 from copytrade.domain.reasons import Reason
+from copytrade.domain.signal import SignalKind
 from copytrade.domain.state import OrderRecord
 from copytrade.domain.venue import Accepted, NotSent, OrderTicket, RefusedByVenue, Unknown
+from copytrade.engine.cancelling import Canceller
+from copytrade.engine.chains import NO_CHAIN, chain_of
 from copytrade.engine.lookup import Lookup
 from copytrade.engine.ports import AccountClient
 from copytrade.engine.services import Services, ServiceStopping
@@ -60,6 +63,7 @@ class Sender:
         self._emit = emit
         self._refresh = refresh
         self._lookup = Lookup(services)
+        self._canceller = Canceller(services, tracker)
 
     # -- the way of one order --------------------------------------------------------------------------------------
 
@@ -68,9 +72,15 @@ class Sender:
 
         Raises `LaneParked` and `ServiceStopping`, both with the work left as the ledger has it.
         """
+        if work.cancel:
+            await self._canceller.process(work)
+            return True
         record = self._record(work)
         if record is None or record.state not in (OrderState.DEFERRED, OrderState.APPROVED, OrderState.UNKNOWN):
             self.finished(work)
+            return True
+        if record.cancel is not None and not work.maybe_sent:
+            self.stop(work, record.cancel, "")
             return True
         client = self._client(work, record)
         if client is None:
@@ -118,18 +128,40 @@ class Sender:
         account = work.account
         member = services.roster.get(account)
         assert member is not None
-        if work.effect is Effect.EXIT:
+        record = self._record(work)
+        assert record is not None
+        if record.reason is Reason.WAITS_FOR_MARKETS:
+            work.symbol = self._market_found(work, work.signal)
+        in_a_chain = work.signal.kind is SignalKind.AMENDED or work.signal.kind.follows_up
+        if work.effect is Effect.EXIT or in_a_chain:
             await services.fills.settled(account, work.symbol)
-        else:
+        if work.effect is Effect.ENTRY:
             await self._refresh(account, services.limits.equity_wait_s)
+        chain = chain_of(services.ledger, work.signal, account) if in_a_chain else NO_CHAIN
         instrument = services.instrument(venue_of(account), work.symbol)
         quote = services.prices.fresh(instrument, services.limits.price_max_age_s) if instrument else None
         price = quote.side_price(work.signal.side) if quote else None
-        book = services.books.book(member, work.symbol, instrument, unsettled=False, price=price)
-        record = self._record(work)
-        assert record is not None
+        kinds = services.kinds(instrument)
+        book = services.books.book(member, work.symbol, instrument, False, price, kinds, chain)
         decision = decide(work.signal, book, services.rules, services.clock(), order_id=work.order_id, leg=record.leg)
         return await self._take(work, decision)
+
+    def _market_found(self, work: Work, signal: Signal) -> str:
+        """Our spelling of the market of a copy that was planned before its venue's list of markets was read.
+
+        An exit goes after the entry that it was planned behind: what that found stands for its market too, unless the
+        account holds the market that was named, or has another exit for the one that was found.
+        """
+        services = self._services
+        found = services.markets.answering(venue_of(work.account), signal)
+        if found is None:
+            return work.symbol
+        if work.effect is Effect.EXIT:
+            others = services.ledger.copies_of(signal.signal_id)
+            served = any(each.account == work.account and each.symbol == found.symbol for each in others)
+            if served or services.ledger.state.position(work.account, work.symbol):
+                return work.symbol
+        return found.symbol
 
     async def _take(self, work: Work, decision: Approved | Skipped | Deferred) -> Approved | None:
         now = self._services.clock()
@@ -230,8 +262,10 @@ class Sender:
         services = self._services
         if (stop := services.stop_reason(work.role, work.effect)) is not None:
             return stop
+        record = self._record(work)
+        if record is not None and record.cancel is not None:
+            return SendStopped(record.cancel, "")
         if work.role is Role.MASTER:
-            record = self._record(work)
             expired = record is not None and self._too_old(record.planned_at) and work.effect is Effect.ENTRY
             return SendStopped(Reason.ENTRY_EXPIRED, "") if expired else None
         member = services.roster.get(approved.account)
@@ -286,6 +320,9 @@ class Sender:
         last = self._tracker.is_last(_key(work), work.order_id)
         self._services.ledger.append(events, hurry=last or signal is not None)
         self._services.fills.follow(work.order_id)
+        accepted = self._record(work)
+        if accepted is not None and accepted.kind.rests:
+            self._services.books.rests(accepted, at)
         self.finished(work)
         if signal is not None:
             self._emit(signal)
@@ -339,11 +376,17 @@ class Sender:
 
     def _cannot_place(self, work: Work, reason: Reason, detail: str) -> None:
         """A definite no: final for entries and for the master; a copy's exit is kept for the operator."""
-        if work.effect is Effect.EXIT and work.role is Role.COPY:
+        resting = work.approved is not None and work.approved.kind is not OrderKind.MARKET
+        if work.effect is Effect.EXIT and work.role is Role.COPY and not resting:
             self._hold(work, reason, detail)
             self.finished(work)
-        else:
-            self._end(work, OrderRefused(work.order_id, reason, detail, self._services.clock()))
+            return
+        if work.effect is Effect.EXIT and work.role is Role.COPY:
+            self._services.alert(
+                f"the order that was to take {work.account} out of {work.symbol} later was refused: {reason.text} "
+                f"{detail}; it leaves at market once the master's order has filled"
+            )
+        self._end(work, OrderRefused(work.order_id, reason, detail, self._services.clock()))
 
     def _end(self, work: Work, event: OrderStopped | OrderRefused) -> None:
         """End an order that is certainly not at the venue. Where the user's next account is to take an entry over,
@@ -403,7 +446,7 @@ class Sender:
             return None
         return OrderTicket(
             approved.order_id, approved.account, instrument, approved.side, approved.effect, approved.kind,
-            approved.quantity, approved.limit_price,
+            approved.quantity, approved.limit_price, approved.stop_price,
         )  # fmt: skip
 
     def _too_old(self, at: datetime) -> bool:

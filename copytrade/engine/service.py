@@ -17,6 +17,7 @@ from copytrade.domain.reasons import Reason
 from copytrade.domain.signal import Signal
 from copytrade.domain.state import OrderRecord
 from copytrade.engine.books import Books
+from copytrade.engine.changes import MasterChanges
 from copytrade.engine.connect import Connector
 from copytrade.engine.desk import MasterDesk, MasterGuards
 from copytrade.engine.fanout import FanOut
@@ -80,6 +81,7 @@ class Engine:
         self.lanes = Lanes(self.services, sender)
         self.fanout = FanOut(self.services, self.lanes, self.tracker, w.planned)
         self.desk = MasterDesk(self.services, self.lanes, self.tracker, self.refresher.now, w.guards)
+        self.changes = MasterChanges(self.services, self.lanes, self.desk)
         self.connector = Connector(self.services, self.lanes, w.factories, w.connect_min, self._loaded)
         self.flattener = Flattener(self.services, self.desk, self.fanout, self.tracker)
         self.ready = asyncio.Event()
@@ -212,8 +214,10 @@ class Engine:
         self.price_keeper.traded(signal.symbol)
         self.fanout.emit(signal)
 
-    def _order_ended(self, record: OrderRecord, next_leg: Deferred | None) -> None:
+    def _order_ended(self, record: OrderRecord, next_leg: Deferred | None, told: Signal | None) -> None:
         self.refresher.soon(record.account)
+        if told is not None:
+            self._emit(told)
         if next_leg is None:
             return
         if next_leg.leg > self.services.limits.exit_legs_max:

@@ -13,7 +13,7 @@ from copytrade.copying.rules import CopyRules
 from copytrade.domain.account import venue_of
 from copytrade.domain.errors import SendStopped
 from copytrade.domain.instrument import Instrument
-from copytrade.domain.order import Effect, Role
+from copytrade.domain.order import Effect, OrderKind, Role
 from copytrade.domain.reasons import Reason
 from copytrade.domain.state import OrderRecord
 from copytrade.engine.books import Books
@@ -41,6 +41,7 @@ class Limits:
     lane_queue_max: int = 100  # a lane that far behind is stuck: entries would expire long before their turn
     exit_legs_max: int = 5  # follow-ups of an exit that filled in part, before it is held for the operator
     fill_delays_s: tuple[float, ...] = (0.25, 0.5, 1, 2, 5, 10, 30, 60)
+    resting_delays_s: tuple[float, ...] = (0.5, 2, 10, 30, 60)  # for orders that may rest for days
     fill_concurrency: int = 16  # below a Starter key's burst of 15 reads for any one account, and kind to the venue
     retry_delays_s: tuple[float, ...] = (0.2, 0.5, 1, 2, 5, 10)
     lookup_delays_s: tuple[float, ...] = (0.5, 1, 2, 5, 10, 30)
@@ -79,6 +80,10 @@ class Services:
 
     def instrument_of(self, record: OrderRecord) -> Instrument | None:
         return self.instrument(venue_of(record.account), record.symbol)
+
+    def kinds(self, instrument: Instrument | None) -> frozenset[OrderKind]:
+        """The orders that the instrument's venue has for it."""
+        return self.venues[instrument.venue].order_kinds(instrument) if instrument else frozenset()
 
     def stop_reason(self, role: Role, effect: Effect) -> SendStopped | None:
         """What keeps any order of this kind from leaving now: a failed ledger, the kill switch, or shutting down."""

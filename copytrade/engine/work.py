@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Protocol
 
 from copytrade.domain.account import AccountId
 from copytrade.domain.copy import Approved, Deferred
 from copytrade.domain.ids import signal_id
-from copytrade.domain.money import Quantity
+from copytrade.domain.money import Price, Quantity
 from copytrade.domain.order import Effect, Role
 from copytrade.domain.reasons import Reason
 from copytrade.domain.signal import Signal, SignalKind
 from copytrade.domain.state import OrderRecord
+from copytrade.domain.venue import Execution, ExecutionStatus
 
 
 class LaneParked(Exception):
@@ -27,7 +29,8 @@ class LaneParked(Exception):
 
 @dataclass(slots=True)
 class Work:
-    """One order in a lane. `approved` is None while it waits to be sized; `ceiling` bounds a released exit."""
+    """One order in a lane, to be placed or taken back. `approved` is None while it waits to be sized; `ceiling`
+    bounds a released exit. `signal` is what asks for it."""
 
     order_id: str
     account: AccountId
@@ -39,6 +42,7 @@ class Work:
     maybe_sent: bool = False
     absent_after: datetime | None = None
     ceiling: Quantity | None = None
+    cancel: bool = False  # the order is to be taken back, not placed
 
 
 class Onward(Protocol):
@@ -62,15 +66,49 @@ def approved_of(record: OrderRecord) -> Approved:
     return Approved(
         record.order_id, record.signal_id or "", record.account, record.symbol, record.side, record.effect,
         record.kind, record.quantity, record.price, record.limit_price, record.reason, record.detail, record.leg,
+        record.stop_price,
     )  # fmt: skip
 
 
+def cancel_work(record: OrderRecord, signal: Signal | None) -> Work:
+    """The work of taking an order back."""
+    return Work(
+        record.order_id, record.account, record.symbol, record.effect, record.role, signal, None, cancel=True
+    )
+
+
 def signal_of(record: OrderRecord, at: datetime) -> Signal:
-    """What a master order that was accepted at `at` tells the followers."""
+    """What a master order that was accepted at `at` tells the followers.
+
+    An order that took another's place tells of both together: the quantity is what the master wants in all.
+    """
     intent = record.intent
     assert intent is not None, "a master order keeps its intent"
+    kind = SignalKind.AMENDED if intent.replaces else SignalKind.PLACED
     return Signal(
-        signal_id(record.order_id, SignalKind.PLACED), SignalKind.PLACED, record.order_id, record.account,
-        record.symbol, record.side, record.effect, record.kind, record.quantity, intent.price, intent.equity_before,
-        intent.cash_before, intent.position_before, intent.exit_fraction, at,
+        signal_id(record.order_id, kind), kind, record.order_id, record.account, record.symbol, record.side,
+        record.effect, record.kind, record.quantity + intent.replaced_filled, intent.price, intent.equity_before,
+        intent.cash_before, intent.position_before, intent.exit_fraction, at, record.limit_price, record.stop_price,
+        intent.replaces, intent.replaced_filled,
+    )  # fmt: skip
+
+
+def end_signal_of(
+    record: OrderRecord, execution: Execution, position_after: Quantity, at: datetime, *, out: bool
+) -> Signal:
+    """What the end of a master order tells that did not fill at once: how much of it the master got, and at what
+    price. `out` says that the master has nothing left of the instrument that could be sold."""
+    intent = record.intent
+    assert intent is not None, "a master order keeps its intent"
+    kind = SignalKind.FILLED if execution.status is ExecutionStatus.FILLED else SignalKind.CANCELLED
+    filled = execution.quantity
+    price = Price(execution.cost.value / filled.value) if filled and execution.cost else intent.price
+    fraction = Decimal(0)
+    if record.effect is Effect.EXIT and filled:
+        fraction = Decimal(1) if out else filled.value / (position_after + filled).value
+    return Signal(
+        signal_id(record.order_id, kind), kind, record.order_id, record.account, record.symbol, record.side,
+        record.effect, record.kind, record.quantity + intent.replaced_filled, price, intent.equity_before,
+        intent.cash_before, intent.position_before, fraction, at, record.limit_price, record.stop_price,
+        intent.replaces, filled + intent.replaced_filled,
     )  # fmt: skip

@@ -88,7 +88,7 @@ CREATE TABLE orders (
     stop_price TEXT,
     cancel TEXT
 );
-CREATE INDEX orders_by_signal ON orders (signal_id);
+CREATE INDEX orders_by_signal ON orders (signal_id, account);
 CREATE INDEX orders_by_account ON orders (account);
 CREATE INDEX orders_by_planned_at ON orders (planned_at);
 CREATE INDEX orders_open ON orders (n) WHERE ended_at IS NULL;
@@ -150,6 +150,8 @@ def _resting_orders(connection: sqlite3.Connection) -> None:
     connection.execute("ALTER TABLE signals ADD COLUMN family TEXT NOT NULL DEFAULT ''")
     connection.execute("UPDATE signals SET family = master_order_id")
     connection.execute("CREATE INDEX signals_family ON signals (family)")
+    connection.execute("DROP INDEX orders_by_signal")
+    connection.execute("CREATE INDEX orders_by_signal ON orders (signal_id, account)")
 
 
 def _add_notes(connection: sqlite3.Connection) -> None:

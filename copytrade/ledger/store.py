@@ -189,20 +189,26 @@ class Ledger:
                     return group.records[order_id]
         return self._stored(order_id)
 
-    def copies_of(self, signal_id: str) -> Sequence[OrderRecord]:
-        """All copies of one signal, in the order in which they were planned. Raises `LedgerError`."""
+    def copies_of(self, signal_id: str, account: AccountId | None = None) -> Sequence[OrderRecord]:
+        """All copies of one signal, or those of one account, in the order in which they were planned. Raises
+        `LedgerError`."""
         pending: dict[str, OrderRecord] = {}
         if self._writer is not None:
             with self._writer.lock:
                 for group in self._writer.pending():
                     pending.update(group.records)
         copies: dict[str, OrderRecord] = {}
-        for row in self._select("signal_id = ? ORDER BY n", signal_id):
+        rows = (
+            self._select("signal_id = ? ORDER BY n", signal_id)
+            if account is None
+            else self._select("signal_id = ? AND account = ? ORDER BY n", signal_id, account)
+        )
+        for row in rows:
             order_id = row[0]
             live = self._state.orders.get(order_id) or pending.get(order_id)
             copies[order_id] = live or self._record(row)
         for record in pending.values():
-            if record.signal_id == signal_id:
+            if record.signal_id == signal_id and account in (None, record.account):
                 copies.setdefault(record.order_id, record)
         return list(copies.values())
 
@@ -223,6 +229,25 @@ class Ledger:
             except DAMAGE as fault:
                 raise damaged(self.path, f"table signals, row {signal_id}: {fault}") from fault
         return None
+
+    def family(
+        self, family: str, account: AccountId | None = None
+    ) -> Sequence[tuple[Signal, Sequence[OrderRecord]]]:
+        """Every signal about the master's orders of this family (see `Signal.family`), in the order in which they
+        were emitted, each with its copies, or with those of one account. Raises `LedgerError`."""
+        signals: dict[str, Signal] = {}
+        for signal_id, body in self._ask("SELECT signal_id, body FROM signals WHERE family = ? ORDER BY rowid", family):
+            try:
+                signals[signal_id] = signal_from_body(body)
+            except DAMAGE as fault:
+                raise damaged(self.path, f"table signals, row {signal_id}: {fault}") from fault
+        if self._writer is not None:
+            with self._writer.lock:
+                for group in self._writer.pending():
+                    for event in group.events:
+                        if isinstance(event, SignalEmitted) and event.signal.family == family:
+                            signals.setdefault(event.signal.signal_id, event.signal)
+        return [(signal, self.copies_of(signal_id, account)) for signal_id, signal in signals.items()]
 
     def venue_order_ids(self, account: AccountId, since: datetime) -> set[str]:
         """The venue's ids of this account's orders that were planned at `since` or later. Raises `LedgerError`."""
@@ -324,8 +349,8 @@ class Ledger:
             return self._record(row)
         return None
 
-    def _select(self, where: str, key: str) -> list[Row]:
-        return self._ask(f"SELECT {ORDER_COLUMNS_SQL} FROM orders WHERE {where}", key)  # noqa: S608  (our words)
+    def _select(self, where: str, *keys: str) -> list[Row]:
+        return self._ask(f"SELECT {ORDER_COLUMNS_SQL} FROM orders WHERE {where}", *keys)  # noqa: S608  (our words)
 
     def _ask(self, query: str, *keys: str) -> list[Row]:
         try:

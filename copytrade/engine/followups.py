@@ -1,0 +1,79 @@
+"""How the change or the end of a master's order reaches the copies of it: which are taken back, which catch up."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+
+from copytrade.copying.rules import CopyRules, OnMasterFill
+from copytrade.domain.account import AccountId
+from copytrade.domain.copy import Deferred
+from copytrade.domain.events import CancelAsked
+from copytrade.domain.ids import copy_id
+from copytrade.domain.order import Effect, OrderState
+from copytrade.domain.reasons import Reason
+from copytrade.domain.signal import Signal, SignalKind
+from copytrade.domain.state import OrderRecord
+from copytrade.engine.chains import Chain
+
+_REASONS = {
+    SignalKind.AMENDED: Reason.MASTER_AMENDED,
+    SignalKind.CANCELLED: Reason.MASTER_CANCELLED,
+    SignalKind.FILLED: Reason.MASTER_FILLED,
+}
+
+
+@dataclass(slots=True)
+class FollowUp:
+    """What one signal asks of the copies that earlier signals made."""
+
+    back: list[OrderRecord] = field(default_factory=list)
+    copies: list[Deferred] = field(default_factory=list)
+
+    def asked(self, signal: Signal, at: datetime) -> list[CancelAsked]:
+        """The events that ask for orders back. One that was asked for already keeps its first reason."""
+        reason = _REASONS[signal.kind]
+        return [CancelAsked(record.order_id, reason, at) for record in self.back if record.cancel is None]
+
+
+def follow_up(
+    signal: Signal, chains: dict[AccountId, Chain], accounts: Collection[AccountId], rules: CopyRules
+) -> FollowUp:
+    """Go through every account's chain.
+
+    A copy that takes another's place, or catches up, is deferred: it is sized in its lane, behind the cancels, once
+    it is known what the others have come to. `accounts` are those that can be traded; the others' copies are taken
+    back all the same.
+    """
+    found = FollowUp()
+    for account, chain in chains.items():
+        leaves = _leaves_resting(signal, rules)
+        if not leaves:
+            found.back += chain.open
+        if account in accounts and not leaves and _goes_on(signal, chain, rules):
+            identity = copy_id(signal.signal_id, account)
+            found.copies.append(
+                Deferred(
+                    identity, signal.signal_id, account, chain.symbol, signal.side, signal.effect,
+                    Reason.WAITS_FOR_FILLS, f"{_REASONS[signal.kind].text}",
+                )
+            )  # fmt: skip
+    return found
+
+
+def _leaves_resting(signal: Signal, rules: CopyRules) -> bool:
+    entry = signal.effect is Effect.ENTRY
+    return signal.kind is SignalKind.FILLED and entry and rules.on_master_fill is OnMasterFill.LEAVE
+
+
+def _goes_on(signal: Signal, chain: Chain, rules: CopyRules) -> bool:
+    """Whether the account gets another copy: of the changed order, or of what it lacks."""
+    if signal.kind is SignalKind.AMENDED:
+        return bool(chain.wanted) or any(record.state is OrderState.DEFERRED for record in chain.open)
+    if signal.effect is Effect.ENTRY and rules.on_master_fill is not OnMasterFill.CHASE:
+        return False
+    share = min(Decimal(1), signal.filled.value / signal.quantity.value)
+    waiting = bool(share) and any(record.state is OrderState.DEFERRED for record in chain.open)
+    return chain.wanted.scaled(share) > chain.filled or waiting
