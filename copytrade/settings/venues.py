@@ -110,6 +110,7 @@ class AlpacaSettings(VenueSettings):
     """Alpaca Trading API. Keys of paper trading work at `https://paper-api.alpaca.markets` only."""
 
     base_url: BaseUrl = Field(default="https://api.alpaca.markets", description="Where Alpaca's API is.")
+    stream_url: StreamUrl | None = _stream_url()
     late_order_s: Seconds = Field(
         default=30.0,
         ge=0.5,

@@ -24,7 +24,10 @@ WRITTEN: dict[Venue, dict[str, Any]] = {
         "currency": "USDC", "token_life_s": 5, "absence_settle_s": 1, "calls_per_s": 20,
         "stream_url": "wss://streams.example",
     },
-    "alpaca": {"late_order_s": 9, "late_exit_s": 2, "crypto_fee_rate": "0.0015", "stocks": False, "stock_feed": "sip"},
+    "alpaca": {
+        "late_order_s": 9, "late_exit_s": 2, "crypto_fee_rate": "0.0015", "stocks": False, "stock_feed": "sip",
+        "stream_url": "wss://streams.example",
+    },
     "okx": {"currency": "USDC", "demo": True, "order_deadline_s": 9, "keepalive_s": 20},
     "binance": {"currency": "FDUSD", "require_ip_restriction": False, "clock_skew_max_s": 0.5, "order_deadline_s": 1},
 }

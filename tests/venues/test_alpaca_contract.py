@@ -201,9 +201,9 @@ async def test_replacements_fills_are_added_up():
 
 async def test_replacements_without_end_are_an_error():
     async with at_raw_server(http(order_object(id="a", status="replaced", replaced_by="a"))) as (server, account):
-        with pytest.raises(VenueError, match="more than 10"):
+        with pytest.raises(VenueError, match="more than 100"):
             await account.execution("a")
-        assert len(server.heard) == 10
+        assert len(server.heard) == 100
 
 
 @pytest.mark.parametrize("status", ["rejected", "expired", "canceled"])

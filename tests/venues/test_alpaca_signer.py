@@ -36,7 +36,7 @@ from copytrade.domain.errors import CredentialsRejected
 from copytrade.domain.venue import Accepted, RefusedByVenue, Unknown
 from copytrade.simulator.alpaca import AlpacaSimulator
 from copytrade.simulator.server import ServerThread
-from copytrade.venues.alpaca.orders import order_fields
+from copytrade.venues.alpaca.tickets import order_fields
 from copytrade.venues.alpaca.signer import ALLOWED_REQUESTS, AlpacaSigner
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from contextlib import aclosing
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -21,16 +22,22 @@ from copytrade.domain.venue import (
     PlaceOutcome,
     RefusedByVenue,
     Unknown,
+    VenueOrder,
 )
 from copytrade.venues.alpaca.balances import read_balances
 from copytrade.venues.alpaca.envelope import Problem, read_reply
 from copytrade.venues.alpaca.errors import Known, Refusal, classify
+from copytrade.venues.alpaca.groups import gather, head, is_list, members
+from copytrade.venues.alpaca.history import OrderHistory
 from copytrade.venues.alpaca.keys import read_account
 from copytrade.venues.alpaca.limits import MinuteBudget
+from copytrade.venues.alpaca.listed import OddOrders, read_listed
 from copytrade.venues.alpaca.lookup import ORDERS, Lookup
 from copytrade.venues.alpaca.options import ENTRY_SHARE, EXIT_SHARE
-from copytrade.venues.alpaca.orders import REPLACED, accepted_id, order_fields, read_execution
+from copytrade.venues.alpaca.orders import REPLACED, Group, Order, accepted_id, is_open, read_execution
 from copytrade.venues.alpaca.reads import SignedReads
+from copytrade.venues.alpaca.stream import TradeUpdates
+from copytrade.venues.alpaca.tickets import order_fields
 from copytrade.venues.pool import Gate
 from copytrade.venues.wire import Reply, WireFailure
 
@@ -41,8 +48,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 ACCOUNT, POSITIONS = "/v2/account", "/v2/positions"
-# Somebody who replaces an order by hand does so a few times, not for ever.
-_REPLACED_MAX = 10
 # Ids that the venue calls taken, until their order is found: one of each account at a time, since its lane waits.
 _TAKEN_MAX = 100
 
@@ -57,6 +62,8 @@ class AlpacaAccount:
         self._options = venue.options
         self._budget = MinuteBudget(venue.options.requests_per_minute, venue.monotonic, venue.unix_s)
         self._taken: dict[str, None] = {}
+        self._odd = OddOrders()
+        self._history = OrderHistory(self._list, self._order, venue.now, venue.options.history_pages_max)
         self.reads = SignedReads(account, venue.wire, signer, self._budget, venue.retries, venue.options, venue.unix_s)
 
     def __repr__(self) -> str:
@@ -132,12 +139,25 @@ class AlpacaAccount:
     async def cancel(self, venue_order_id: str) -> None:
         """Ask for a resting order to be cancelled; one that is over already is no error. Raises `VenueError`.
 
-        Alpaca's yes says that it was asked for: a fill may come first.
+        Alpaca's yes says that it was asked for: a fill may come first. A list ends with any of its legs, and the first
+        may be over while the other still works; an order may have been replaced by one of another id. So a no leads
+        to a second look.
         """
+        if await self._cancelled(venue_order_id):
+            return
+        for order in members(await gather(await self._order(venue_order_id, urgent=True), self._order)):
+            if is_open(order) and order.get("id") != venue_order_id:
+                await self._cancelled(str(order.get("id")))
+
+    async def _cancelled(self, order_id: str) -> bool:
+        """Whether Alpaca took the request; False when the order cannot be cancelled (any more)."""
         # Cancelling twice is cancelling once, so this may be repeated.
-        got = await self.reads.ask("DELETE", f"{ORDERS}/{venue_order_id}", urgent=True)
-        if isinstance(got, Problem) and got.status != 422:
-            raise self.reads.refused(f"DELETE {ORDERS}", got)
+        got = await self.reads.ask("DELETE", f"{ORDERS}/{order_id}", urgent=True)
+        if isinstance(got, Problem):
+            if got.status != 422:
+                raise self.reads.refused(f"DELETE {ORDERS}", got)
+            return False
+        return True
 
     # -- what became of it -------------------------------------------------------------------------------------
 
@@ -157,7 +177,8 @@ class AlpacaAccount:
         order = await lookup.run()
         if order is not None:
             self._taken.pop(ticket.order_id, None)
-            return await self._followed(order)
+            # Whatever found it may have shown it without its legs.
+            return await self._followed(await self._order(str(order.get("id"))) if is_list(order) else order)
         if ticket.order_id in self._taken:
             raise VenueUnavailable(
                 f"{self._account}: Alpaca says that order {ticket.order_id} is there, yet does not show it; ask again "
@@ -169,20 +190,13 @@ class AlpacaAccount:
         """How far the order has come. Raises `VenueError`."""
         return await self._followed(await self._order(venue_order_id))
 
-    async def _followed(self, order: Mapping[str, Any]) -> Execution:
+    async def _followed(self, order: Order) -> Execution:
         """An order with whatever replaced it: somebody may have changed it by hand, which makes new orders of it."""
-        chain = [order]
-        while chain[-1].get("status") == REPLACED and (following := chain[-1].get("replaced_by")) is not None:
-            if len(chain) == _REPLACED_MAX:
-                raise VenueUnavailable(
-                    f"{self._account}: order {order.get('id')!s:.64} was replaced more than {_REPLACED_MAX} times; "
-                    "look it up by hand at alpaca.markets"
-                )
-            chain.append(await self._order(str(following)))
-        return read_execution(chain, self._options.crypto_fee_rate, self._venue.clock())
+        group = await gather(order, self._order)
+        return read_execution(group, self._options.crypto_fee_rate, self._venue.clock())
 
-    async def _order(self, order_id: str) -> Mapping[str, Any]:
-        got = await self.reads.ask("GET", f"{ORDERS}/{order_id}", {"nested": "false"})
+    async def _order(self, order_id: str, *, urgent: bool = False) -> Order:
+        got = await self.reads.ask("GET", f"{ORDERS}/{order_id}", {"nested": "true"}, urgent=urgent)
         if isinstance(got, Problem):
             if got.status == 404:
                 raise VenueUnavailable(f"{self._account}: Alpaca does not show order {order_id}; ask again later")
@@ -190,6 +204,62 @@ class AlpacaAccount:
         if not isinstance(got.body, dict) or got.body.get("id") != order_id:
             raise VenueUnavailable(f"{self._account}: Alpaca's answer is not about order {order_id}")
         return got.body
+
+    # -- all orders --------------------------------------------------------------------------------------------
+
+    async def orders(self, since: datetime) -> Sequence[VenueOrder]:
+        """Every order that is open now, or was placed or ended at `since` (our clock) or later; the oldest first.
+
+        Raises `VenueError`.
+        """
+        await self._venue.instruments_loaded()
+        skew = self._venue.offset - timedelta(seconds=self._options.clock_skew_max_s)
+        found = [self._listed(group) for group in await self._history.groups(since + skew)]
+        return sorted((each for each in found if each is not None), key=lambda each: each.created_at)
+
+    async def stream(self) -> AsyncGenerator[VenueOrder | None, None]:
+        """Orders as they change; None when it is up, and when an event says only that something did.
+
+        Raises `VenueError` when it breaks.
+        """
+        await self._venue.instruments_loaded()
+        options = self._options
+        updates = TradeUpdates(self._account, options.stream_heartbeat_s, options.request_timeout_s)
+        session, url = self._venue.stream_session(), self._venue.stream_url
+        async with aclosing(updates.events(session, url, self._signer.stream_login())) as events:
+            async for order in events:
+                if order is None:
+                    yield None
+                    continue
+                group = await self._changed(order)
+                if group is None:
+                    yield None
+                elif (listed := self._listed(group)) is not None:
+                    yield listed
+
+    async def _changed(self, order: Order) -> Group | None:
+        """What an event is about, with all that belongs to it; None for a leg, which does not name its list."""
+        if is_list(order):
+            if order.get("order_class") != "oco" or order.get("type") != "limit":
+                return None
+            return await gather(await self._order(str(order.get("id"))), self._order)
+        if order.get("replaces") is None and order.get("status") != REPLACED:
+            return Group([order])
+        return await gather(await head(order, self._order), self._order)
+
+    def _listed(self, group: Group) -> VenueOrder | None:
+        """An order in our words; one that makes no sense is left out of the list, and not the list for it."""
+        try:
+            found = read_listed(group, self._venue.names, self._options.crypto_fee_rate, self._venue.clock())
+        except VenueUnavailable as error:
+            self._odd.warn(self._account, group.last, str(error))
+            return None
+        if found is None:
+            self._odd.warn(self._account, group.last, f"{group.last.get('symbol')!s:.40} is not listed here")
+        return found
+
+    async def _list(self, path: str, query: Mapping[str, str]) -> Any:
+        return await self.reads.call("GET", path, query)
 
     # -- money and key -----------------------------------------------------------------------------------------
 

@@ -62,5 +62,7 @@ def read_reply(reply: Reply) -> Answer | Problem | str:
     if not isinstance(message, str) or not message:
         return f"HTTP {reply.status} without a message"
     code = body.get("code", 0)
+    if isinstance(more := body.get("reject_reason"), str) and more:
+        message = f"{message} ({more})"  # what stands in the way, as with "potential wash trade detected"
     number = int(code) if isinstance(code, int | str) and str(code).isascii() and str(code).isdigit() else 0
     return Problem(reply.status, number, message[:_MESSAGE_MAX], reply.headers)

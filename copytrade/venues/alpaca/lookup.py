@@ -81,7 +81,7 @@ class Lookup:
         """Every order since, oldest first, so that new ones come at the end and none is missed between two pages."""
         after = self._since
         for _ in range(self._pages_max):
-            query = {"status": "all", "direction": "asc", "limit": str(ORDERS_PAGE), "after": _written(after)}
+            query = {"status": "all", "direction": "asc", "limit": str(ORDERS_PAGE), "after": written(after)}
             page = orders_in(await self._call(ORDERS, query), "orders")
             for order in page:
                 if self._is_ours(order):
@@ -91,7 +91,7 @@ class Lookup:
             if len(page) < ORDERS_PAGE:
                 return None
             # A moment earlier, as several orders may share the last one's time.
-            later = _time_of(page[-1], "submitted_at") - timedelta(milliseconds=1)
+            later = time_of(page[-1], "submitted_at") - timedelta(milliseconds=1)
             if not fresh or later < after:
                 break
             after = later
@@ -101,7 +101,7 @@ class Lookup:
         """The orders of fills that look like ours and are in no list so far."""
         token: str | None = None
         for _ in range(self._pages_max):
-            query = {"direction": "asc", "page_size": str(FILLS_PAGE), "after": _written(self._since)}
+            query = {"direction": "asc", "page_size": str(FILLS_PAGE), "after": written(self._since)}
             page = orders_in(
                 await self._call(FILLS, query if token is None else {**query, "page_token": token}), "fills"
             )
@@ -145,16 +145,18 @@ class Lookup:
 
     def _without_end(self, what: str) -> VenueError:
         return VenueError(
-            f"{self._ticket.account}: the {what} since {_written(self._since)} have no end: the look-up of order "
+            f"{self._ticket.account}: the {what} since {written(self._since)} have no end: the look-up of order "
             f"{self._ticket.order_id} proves nothing. Look the order up by hand at alpaca.markets"
         )
 
 
-def _written(moment: datetime) -> str:
+def written(moment: datetime) -> str:
+    """A time as Alpaca's filters take it."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def _time_of(order: Order, field: str) -> datetime:
+def time_of(order: Order, field: str) -> datetime:
+    """A time of an order's. Raises `VenueUnavailable`."""
     try:
         return read_time(order.get(field))
     except ValueError as error:

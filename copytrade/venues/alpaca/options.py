@@ -31,6 +31,9 @@ class AlpacaOptions:
     `public_calls_per_s`: market data for all accounts together, from the 200 a minute of the free plan.
     `crypto_fee_rate`: of the highest tier. Alpaca enters fees at the end of the day and no answer tells them before;
     with a rate that is too high some dust stays, with one that is too low an exit would ask for more than is held.
+    `stream_url`: origin of the stream of orders; the trading API's own without it. `stream_heartbeat_s`: how often it
+    is pinged; half of that without an answer is silence. Alpaca documents no heartbeat, its SDK pings every 10 s.
+    `history_pages_max`: pages of 500 orders that are read back at most to find the open ones of the last 90 days.
     `stocks`: list US stocks beside coins; `stock_feed`: where their prices come from (`iex` is free, `sip` is not).
     """
 
@@ -45,6 +48,8 @@ class AlpacaOptions:
     # Some 11,000 stocks of about 600 bytes each, and room to grow.
     listing_max_bytes: int = 32_000_000
     data_url: str | None = None
+    stream_url: str | None = None
+    stream_heartbeat_s: float = 20.0
     requests_per_minute: int = 200
     public_calls_per_s: float | None = 3.0
     public_burst: int = 10
@@ -55,6 +60,7 @@ class AlpacaOptions:
     read_total_s: float = 30.0
     # 500 orders or 100 fills a page: 1,000 fills of one account within minutes would be no account of a follower's.
     pages_max: int = 10
+    history_pages_max: int = 40
     clock_refresh_s: float = 300.0
     listing_refresh_s: float = 3_600.0
 

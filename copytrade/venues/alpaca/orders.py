@@ -1,17 +1,17 @@
-"""Alpaca's order objects: what is sent, and what comes back."""
+"""Alpaca's order objects, as they come back."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import ROUND_UP, Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from copytrade.domain.errors import VenueUnavailable
-from copytrade.domain.instrument import AssetClass
 from copytrade.domain.money import ZERO, Amount, Quantity, parse_decimal
-from copytrade.domain.order import OrderKind
 from copytrade.domain.venue import Execution, ExecutionStatus, OrderTicket
+
+Order = Mapping[str, Any]
 
 REPLACED = "replaced"
 # docs.alpaca.markets, "Order lifecycle". Two that look like an end are none: an order that is `done_for_day` goes on
@@ -29,27 +29,6 @@ _STATUSES = {
 _FEE_STEP = Decimal("0.000000001")
 
 
-def order_fields(ticket: OrderTicket) -> dict[str, str]:
-    """The fields of a new order, numbers as plain decimal text.
-
-    A stock's market order is good for the day, the one time in force that Alpaca takes for fractions of shares; a
-    coin's is good till cancelled, and either fills at once.
-    """
-    fields = {
-        "symbol": ticket.instrument.venue_symbol,
-        "qty": str(ticket.quantity),
-        "side": ticket.side.value,
-        "type": "market",
-        "time_in_force": "day" if ticket.instrument.asset_class is AssetClass.STOCK else "gtc",
-        "client_order_id": ticket.order_id,
-    }
-    if ticket.kind is OrderKind.IOC_LIMIT:
-        if ticket.limit_price is None:
-            raise ValueError(f"order {ticket.order_id} is a limit order without a limit price")
-        fields |= {"type": "limit", "time_in_force": "ioc", "limit_price": str(ticket.limit_price)}
-    return fields
-
-
 def accepted_id(ticket: OrderTicket, body: Any) -> str | None:
     """The venue's order id in the answer to placing this very order; None when the answer is not about it."""
     if not isinstance(body, dict) or body.get("client_order_id") != ticket.order_id:
@@ -58,38 +37,93 @@ def accepted_id(ticket: OrderTicket, body: Any) -> str | None:
     return order_id if isinstance(order_id, str) and 0 < len(order_id) <= 64 else None
 
 
-def read_execution(orders: Sequence[Any], crypto_fee_rate: Decimal, at: datetime) -> Execution:
-    """An order as totals so far, from its object and those of the orders that replaced it, in their order.
+class Group(NamedTuple):
+    """One order with whatever belongs to it.
+
+    `chain` is the order and those that replaced it, in their order; `legs` are the other leg of an OCO, and what
+    replaced that. A leg on the other side (a bracket's exits) is an order of its own and not in here.
+    """
+
+    chain: Sequence[Order]
+    legs: Sequence[Order] = ()
+
+    @property
+    def last(self) -> Order:
+        """The order that stands for the chain now."""
+        return self.chain[-1]
+
+
+def read_execution(
+    group: Group, crypto_fee_rate: Decimal, at: datetime, *, lenient: bool = False
+) -> Execution:
+    """An order as totals so far, over its chain and its legs.
 
     Alpaca's orders carry no fee: for a coin it is reckoned by the rate, out of what the account received. Raises
-    `VenueUnavailable` for what is no order.
+    `VenueUnavailable` for what is no order, and unless `lenient` for a status that is not known: it counts as open.
     """
     try:
-        first, last = orders[0], orders[-1]
+        first, last = group.chain[0], group.last
         quantity, cost = ZERO, ZERO
-        for order in orders:
-            filled = _amount(order["filled_qty"])
+        for order in (*group.chain, *group.legs):
+            filled = amount_of(order["filled_qty"])
             quantity += filled
-            cost += filled * _amount(order["filled_avg_price"]) if filled else ZERO
+            cost += filled * amount_of(order["filled_avg_price"]) if filled else ZERO
         fee, fee_base = ZERO, ZERO
         if first["asset_class"] == "crypto":
             if first["side"] == "buy":
                 fee_base = (quantity * crypto_fee_rate).quantize(_FEE_STEP, rounding=ROUND_UP)
             else:
                 fee = (cost * crypto_fee_rate).quantize(_FEE_STEP, rounding=ROUND_UP)
-        status = last["status"]
+        status, word = _status_of(group, quantity, lenient), str(last["status"])
         return Execution(
             venue_order_id=_text(first["id"]),
-            status=_STATUSES[status],
+            status=status,
             quantity=Quantity(quantity),
             cost=Amount(cost),
             fee=Amount(fee),
             fee_base=Quantity(fee_base),
             at=at,
-            detail="" if status in ("filled", "canceled") else str(status),
+            detail="" if status is ExecutionStatus.FILLED else _detail(word, last),
         )
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise VenueUnavailable(f"Alpaca's answer about an order cannot be read: {error!r:.200}") from None
+
+
+def is_open(order: Order) -> bool:
+    """Whether an order object may still change; one in a state that is not known here may."""
+    return _STATUSES.get(str(order.get("status")), ExecutionStatus.OPEN) is ExecutionStatus.OPEN
+
+
+def asked_quantity(group: Group) -> Decimal | None:
+    """How much was asked for in all; None for an order by value.
+
+    What filled before an order was replaced stays with it, and the one that replaced it is for the rest.
+    """
+    if group.last.get("qty") is None:
+        return None
+    return sum((amount_of(order["filled_qty"]) for order in group.chain[:-1]), ZERO) + amount_of(group.last["qty"])
+
+
+def _status_of(group: Group, filled: Decimal, lenient: bool) -> ExecutionStatus:
+    ends = [_STATUSES.get(str(order["status"])) for order in (group.last, *group.legs)]
+    if None in ends and not lenient:
+        raise ValueError(f"status {group.last['status']!r:.40} is not known")
+    if not group.legs:
+        return ends[0] or ExecutionStatus.OPEN
+    # The legs of a list end one after the other: it is over when all that was asked for has filled, or none is left.
+    asked = asked_quantity(group)
+    if asked is not None and filled >= asked:
+        return ExecutionStatus.FILLED
+    open_ = ExecutionStatus.OPEN in ends or None in ends
+    return ExecutionStatus.OPEN if open_ else ExecutionStatus.CANCELLED
+
+
+def _detail(status: str, order: Order) -> str:
+    if status in ("filled", "canceled"):
+        return ""
+    if status == "expired" and order.get("time_in_force") == "day":
+        return "expired with the trading day (Alpaca keeps fractions of shares no longer)"
+    return status
 
 
 def orders_in(body: Any, what: str) -> list[Mapping[str, Any]]:
@@ -105,7 +139,8 @@ def _text(value: Any) -> str:
     return value
 
 
-def _amount(value: Any) -> Decimal:
+def amount_of(value: Any) -> Decimal:
+    """A number from 0 on. Raises `ValueError`."""
     amount = parse_decimal(value)
     if amount < 0:
         raise ValueError(f"expected 0 or more, got {amount}")

@@ -16,10 +16,13 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
+import aiohttp
+
 from copytrade.domain.account import AccountId
 from copytrade.domain.errors import CredentialsRejected, VenueError, VenueUnavailable
 from copytrade.domain.instrument import AssetClass, Instrument, MarketStatus
 from copytrade.domain.money import Price, parse_decimal
+from copytrade.domain.order import OrderKind
 from copytrade.domain.venue import Quote
 from copytrade.venues.alpaca.account import AlpacaAccount
 from copytrade.venues.alpaca.clock import MarketClock
@@ -28,6 +31,8 @@ from copytrade.venues.alpaca.instruments import read_instruments
 from copytrade.venues.alpaca.names import MarketNames
 from copytrade.venues.alpaca.options import DATA_URL, NAME, TRADING_HOSTS_SUFFIX, AlpacaOptions
 from copytrade.venues.alpaca.reads import Other, SignedReads
+from copytrade.venues.alpaca.stream import PATH, stream_origin, stream_session
+from copytrade.venues.alpaca.tickets import kinds_of
 from copytrade.venues.budget import Pace
 from copytrade.venues.pool import Clock
 from copytrade.venues.retries import Retries, Sleep
@@ -74,6 +79,8 @@ class AlpacaVenue:
         # The list of stocks is by far the longest answer; no other may be as long.
         self._listing = Other(self._made_wire(base_url, 1, self.options.listing_max_bytes), counted=True)
         self._data = Other(self._made_wire(data_url, 4, self.options.body_max_bytes), counted=False)
+        self.stream_url = (self.options.stream_url or stream_origin(base_url)) + PATH
+        self._streams: aiohttp.ClientSession | None = None
         self._lenders: dict[SignedReads, None] = {}
         self._hours: MarketClock | None = None
         self._clock_asked_at: float | None = None
@@ -117,6 +124,10 @@ class AlpacaVenue:
         if self._hours is not None and self._hours.stocks_open(self.clock()):
             return found
         return replace(found, status=MarketStatus.CLOSED)
+
+    def order_kinds(self, instrument: Instrument) -> frozenset[OrderKind]:
+        """What Alpaca itself can do in this market, whatever the quantity."""
+        return kinds_of(instrument)
 
     async def load_instruments(self) -> int:
         """Read the lists of assets, and the clock; returns how many markets there are. Raises `VenueError`.
@@ -207,6 +218,10 @@ class AlpacaVenue:
         """Alpaca's time now, in seconds since 1970."""
         return (self.clock() + self.offset).timestamp()
 
+    def now(self) -> datetime:
+        """Alpaca's time now."""
+        return self.clock() + self.offset
+
     async def _read_clock(self) -> None:
         asked_at: datetime = self.clock()
         body = await self._read(CLOCK, {})
@@ -237,12 +252,20 @@ class AlpacaVenue:
             logger.warning("Alpaca's clock and markets cannot be read now, the last ones stay: %s", error)
         return await self.wire.warm(connections)
 
+    def stream_session(self) -> aiohttp.ClientSession:
+        """What all streams of this venue's accounts are opened with."""
+        if self._streams is None:
+            self._streams = stream_session()
+        return self._streams
+
     def _due(self, at: float | None, every_s: float) -> bool:
         return at is None or self.monotonic() - at >= every_s
 
     async def close(self) -> None:
         for wire in (self.wire, self._listing.wire, self._data.wire):
             await wire.close()
+        if self._streams is not None:
+            await self._streams.close()
 
     # -- inside ------------------------------------------------------------------------------------------------
 

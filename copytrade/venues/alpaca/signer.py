@@ -39,6 +39,10 @@ _client_id = re.compile(r"[a-z0-9]{1,48}").fullmatch
 _header_text = re.compile(r"[\x21-\x7e]{1,200}").fullmatch
 
 
+def _is_text(value: Any) -> bool:
+    return type(value) is str or (type(value) is dict and all(type(each) is str for each in value.values()))
+
+
 class SignedRequest(NamedTuple):
     """Ready to send. `headers` hold key and secret themselves: never log them."""
 
@@ -78,16 +82,17 @@ class AlpacaSigner(RESTClient):
         raise TypeError("a signer holds a secret and is not written anywhere")
 
     def sign(
-        self, method: str, path: str, query: Mapping[str, str] | None = None, body: Mapping[str, str] | None = None
+        self, method: str, path: str, query: Mapping[str, str] | None = None, body: Mapping[str, Any] | None = None
     ) -> SignedRequest:
-        """A request as the SDK builds it. `query` and `body` are text only, so that no number loses a digit.
+        """A request as the SDK builds it. `query` and `body` are text only, so that no number loses a digit; in a body
+        there may be objects of text (the legs of a list).
 
         Raises `ValueError` for a call that this service never makes, and for an order without an id of ours.
         """
         if not any(method == known and pattern.fullmatch(path) for known, pattern in ALLOWED_REQUESTS):
             raise ValueError(f"{method} {path} is not a call this service makes")
         fields = dict(body or query or {})
-        if any(type(value) is not str for value in fields.values()):
+        if not all(_is_text(value) for value in fields.values()):
             raise ValueError(f"{method} {path} has fields that are not text: {sorted(fields)}")
         if method == "POST" and not _client_id(fields.get("client_order_id", "")):
             raise ValueError("an order without a client order id of ours: the venue would make one up")
@@ -96,6 +101,10 @@ class AlpacaSigner(RESTClient):
         if not isinstance(signed, SignedRequest):
             raise ValueError("the SDK made no request")
         return signed
+
+    def stream_login(self) -> dict[str, str]:
+        """What logs the stream of orders in. Holds key and secret themselves: never log it."""
+        return {"key_id": str(self._api_key), "secret_key": str(self._secret_key)}
 
     def _one_request(self, method: str, url: str, opts: dict[str, Any], retry: int) -> SignedRequest:  # type: ignore[override]
         """What the SDK calls to send; it gets the request itself back."""
