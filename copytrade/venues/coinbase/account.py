@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import aclosing
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from copytrade.domain.account import AccountId
 from copytrade.domain.errors import CredentialsRejected, VenueError, VenueRefusedRead, VenueUnavailable
@@ -23,15 +24,20 @@ from copytrade.domain.venue import (
     PlaceOutcome,
     RefusedByVenue,
     Unknown,
+    VenueOrder,
 )
 from copytrade.venues.coinbase import balances as money
 from copytrade.venues.coinbase.allowance import Allowance
+from copytrade.venues.coinbase.changes import Changes
 from copytrade.venues.coinbase.envelope import Rejection, read_reply
 from copytrade.venues.coinbase.errors import Refusal, classify_failure, classify_rejection
 from copytrade.venues.coinbase.keys import read_permissions
+from copytrade.venues.coinbase.listing import Listing
 from copytrade.venues.coinbase.lookup import Lookup
 from copytrade.venues.coinbase.orders import accepted_id, entries_in, read_execution
+from copytrade.venues.coinbase.pages import Pages
 from copytrade.venues.coinbase.reads import SignedReads
+from copytrade.venues.coinbase.stream import StreamRefused, Up, UserChannel
 from copytrade.venues.pool import Gate
 from copytrade.venues.wire import Reply, WireFailure
 
@@ -59,6 +65,10 @@ class CoinbaseAccount:
             account, venue.wire, signer, self._allowance, venue.retries, venue.options, venue.clock_reading,
             venue.clock_was_wrong,
         )  # fmt: skip
+        self._pages = Pages(self._reads.ask, self._reads.refused, venue.options.pages_max)
+        self._listing = Listing(
+            account, self._pages, venue.instrument, venue.clock, lambda: venue.offset, venue.options.orders_lookback_s
+        )
 
     def __repr__(self) -> str:
         return f"CoinbaseAccount({self._account!r})"
@@ -105,6 +115,7 @@ class CoinbaseAccount:
             if not await self._key_is_rejected():
                 verdict = "the token was turned away, yet the key is good: what answered need not be Coinbase"
         if isinstance(verdict, Refusal):
+            venue.kinds.refused(ticket.kind, verdict.detail)
             return self._refused(verdict, reply)
         return Unknown(verdict, reply.sent_at, reply.at, signed_at + venue.absent_after)
 
@@ -163,19 +174,51 @@ class CoinbaseAccount:
 
     async def find(self, ticket: OrderTicket, since: datetime, known: Collection[str]) -> Execution | None:
         """One full pass for `ticket.order_id` from `since` (our clock) on; see `Lookup`. Raises `VenueError`."""
-        lookup = Lookup(
-            self._reads.ask,
-            self._reads.refused,
-            ticket,
-            since.timestamp() + self._venue.offset.total_seconds() - self._options.clock_skew_max_s,
-            known,
-            pages_max=self._options.pages_max,
-            clock=self._venue.clock,
-        )
-        return await lookup.run()
+        since_unix_s = since.timestamp() + self._venue.offset.total_seconds() - self._options.clock_skew_max_s
+        return await Lookup(self._pages, ticket, since_unix_s, known, self._venue.clock).run()
 
     async def execution(self, venue_order_id: str) -> Execution:
         """How far the order has come. Raises `VenueError`."""
+        return read_execution(await self._order(venue_order_id), self._venue.clock())
+
+    async def orders(self, since: datetime) -> Sequence[VenueOrder]:
+        """Every spot order that is open now, or was placed or ended since; see `Listing`. Raises `VenueError`."""
+        await self._venue.instruments_loaded()
+        return await self._listing.run(since)
+
+    async def stream(self) -> AsyncIterator[VenueOrder | None]:
+        """The orders as they change, None for "look yourself", first of all once it is up. Raises `VenueError`."""
+        venue, options = self._venue, self._options
+        await venue.instruments_loaded()
+        await venue.stream_turn()
+        reading = venue.clock_reading()
+        channel = UserChannel(
+            venue.stream_url, self._signer.stream_token, up_s=options.request_timeout_s,
+            silence_s=options.stream_silence_s, message_max_bytes=options.body_max_bytes,
+        )  # fmt: skip
+        changes = Changes(self._own_order, venue.clock)
+        try:
+            async with aclosing(channel.changes()) as told:
+                async for change in told:
+                    if isinstance(change, Up):
+                        yield None
+                    else:
+                        for order in await changes.read(change.order):
+                            yield order
+        except StreamRefused as error:
+            refused = error
+        else:
+            return
+        if await venue.clock_was_wrong(reading):
+            raise VenueUnavailable(f"{self._account}: the stream did not take the token: a clock had been set")
+        if await self._key_is_rejected():
+            raise CredentialsRejected(f"{self._account}: {refused}. Check key and secret; make a new key if need be")
+        raise VenueUnavailable(f"{self._account}: {refused}")
+
+    async def _own_order(self, venue_order_id: str) -> VenueOrder | None:
+        return self._listing.order(await self._order(venue_order_id))
+
+    async def _order(self, venue_order_id: str) -> dict[str, Any]:
         got = await self._reads.ask("get_order", order_id=venue_order_id)
         if isinstance(got, Rejection):
             if got.status == 404:
@@ -184,12 +227,9 @@ class CoinbaseAccount:
                 )
             raise self._reads.refused("get_order", got)
         order = got.body.get("order")
-        execution = read_execution(order, self._venue.clock())
-        if execution.venue_order_id != venue_order_id:
-            raise VenueUnavailable(
-                f"{self._account}: Coinbase answers about {execution.venue_order_id}, not {venue_order_id}"
-            )
-        return execution
+        if not isinstance(order, dict) or order.get("order_id") != venue_order_id:
+            raise VenueUnavailable(f"{self._account}: Coinbase's answer is not about order {venue_order_id}")
+        return order
 
     # -- money and key -----------------------------------------------------------------------------------------
 
@@ -205,8 +245,11 @@ class CoinbaseAccount:
         return balances
 
     async def check_key(self) -> KeyReport:
-        """What the key may do. Raises `VenueError`."""
-        return read_permissions(self._account, await self._reads.call("get_api_key_permissions"))
+        """What the key may do. Raises `VenueError`. The first that is asked also tells which order kinds there are."""
+        report = read_permissions(self._account, await self._reads.call("get_api_key_permissions"))
+        if not report.problems:
+            await self._venue.ask_for_kinds(self._reads.call)
+        return report
 
     async def close(self) -> None:
         """Nothing to close: connections belong to the venue."""

@@ -12,28 +12,19 @@ documents that it then creates nothing and returns the order that exists, so the
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Any, Protocol
+from collections.abc import Callable, Collection, Mapping
+from datetime import datetime
+from typing import Any
 
-from copytrade.domain.errors import VenueError, VenueUnavailable
+from copytrade.domain.errors import VenueUnavailable
 from copytrade.domain.venue import Execution, OrderTicket
-from copytrade.venues.coinbase.envelope import Answer, Rejection
-from copytrade.venues.coinbase.orders import entries_in, is_order_id, read_execution
+from copytrade.venues.coinbase.orders import is_order_id, read_execution
+from copytrade.venues.coinbase.pages import Pages, start_text
 
 logger = logging.getLogger(__name__)
 
-# Coinbase filters by its own clock and by when an order was created: look a little further back.
-OVERLAP_S = 60
-PAGE = 100
 # Orders of fills that the history did not show: a history that lags by more than this is no history.
 FETCHED_MAX = 50
-
-
-class Ask(Protocol):
-    """A signed read: its answer or the gateway's refusal, or `VenueError`."""
-
-    async def __call__(self, call: str, *, urgent: bool = False, **arguments: Any) -> Answer | Rejection: ...
 
 
 class Lookup:
@@ -41,35 +32,33 @@ class Lookup:
 
     def __init__(
         self,
-        ask: Ask,
-        refused: Callable[[str, Rejection], VenueError],
+        pages: Pages,
         ticket: OrderTicket,
         since_unix_s: float,
         known: Collection[str],
-        *,
-        pages_max: int,
         clock: Callable[[], datetime],
     ) -> None:
-        self._ask = ask
-        self._refused = refused
+        self._pages = pages
         self._ticket = ticket
-        start = datetime.fromtimestamp(since_unix_s - OVERLAP_S, UTC)
-        self._start = start.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        self._start = start_text(since_unix_s)
         self._known = known
-        self._pages_max = pages_max
         self._clock = clock
         self._seen: dict[str, Mapping[str, Any]] = {}
 
     async def run(self) -> Execution | None:
         """Raises `VenueError` when any part failed or had no end: a pass with a hole in it proves nothing."""
-        async for page in self._pages("list_orders", "orders", {"start_date": self._start}):
+        unending = (
+            f"the look-up of order {self._ticket.order_id} of {self._ticket.account} since {self._start} has no end. "
+            "Look the order up by hand at coinbase.com"
+        )
+        async for page in self._pages.read("list_orders", "orders", unending, start_date=self._start):
             for order in page:
                 self._take(order)
             if found := self._chosen():
                 return found  # a double, if there were one, was sent within seconds of it: it is on the same page
         missing: dict[str, None] = {}
         begin = {"start_sequence_timestamp": self._start, "product_ids": [self._ticket.instrument.venue_symbol]}
-        async for page in self._pages("get_fills", "fills", begin):
+        async for page in self._pages.read("get_fills", "fills", unending, **begin):
             for fill in page:
                 order_id = fill.get("order_id")
                 if not isinstance(order_id, str) or not is_order_id(order_id):
@@ -79,39 +68,8 @@ class Lookup:
         if len(missing) > FETCHED_MAX:
             raise VenueUnavailable(f"{len(missing)} fills since {self._start} belong to orders that are not listed")
         for order_id in missing:
-            self._take((await self._call("get_order", order_id=order_id)).get("order"))
+            self._take((await self._pages.call("get_order", order_id=order_id)).get("order"))
         return self._chosen()
-
-    async def _pages(
-        self, call: str, part: str, arguments: Mapping[str, Any]
-    ) -> AsyncIterator[Sequence[Mapping[str, Any]]]:
-        cursors: set[str] = set()
-        turn: dict[str, str] = {}
-        for _ in range(self._pages_max):
-            body = await self._call(call, limit=PAGE, **arguments, **turn)
-            page = entries_in(body, part)
-            yield page
-            cursor = body.get("cursor")
-            more = body.get("has_next")
-            if part == "fills" and more is None:
-                # Fills are listed without `has_next`: there a page without entries or without a cursor is the last.
-                more = bool(cursor) and bool(page)
-            if more is False:
-                return
-            if more is not True or not isinstance(cursor, str) or not cursor or cursor in cursors:
-                raise VenueUnavailable(f"Coinbase's list of {part} goes on but does not say where: it proves nothing")
-            cursors.add(cursor)
-            turn = {"cursor": cursor}
-        raise VenueError(
-            f"{self._ticket.account}: more than {self._pages_max * PAGE} {part} since {self._start}: the look-up of "
-            f"order {self._ticket.order_id} has no end. Look the order up by hand at coinbase.com"
-        )
-
-    async def _call(self, call: str, **arguments: Any) -> Mapping[str, Any]:
-        got = await self._ask(call, **arguments)
-        if isinstance(got, Rejection):
-            raise self._refused(call, got)
-        return got.body
 
     def _take(self, order: Any) -> None:
         if not isinstance(order, dict) or not isinstance(order.get("order_id"), str) or "client_order_id" not in order:

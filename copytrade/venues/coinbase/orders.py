@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from copytrade.domain.errors import VenueUnavailable
+from copytrade.domain.instrument import Instrument
 from copytrade.domain.money import Amount, Quantity, parse_decimal
-from copytrade.domain.venue import Execution, ExecutionStatus, OrderTicket
+from copytrade.domain.order import Side
+from copytrade.domain.venue import Execution, ExecutionStatus, OrderTicket, VenueOrder
+from copytrade.venues.coinbase.kinds import read_terms
 
 # Ids are UUIDs; anything that would need quoting in a path is none.
 is_order_id = re.compile(r"[A-Za-z0-9_-]{1,64}").fullmatch
 # docs.cdp.coinbase.com, Get Order, `status`. UNKNOWN_ORDER_STATUS is left out: it says that the venue does not know.
-_STATUSES = {
+STATUSES = {
     "PENDING": ExecutionStatus.OPEN,
     "QUEUED": ExecutionStatus.OPEN,
     "OPEN": ExecutionStatus.OPEN,
@@ -57,7 +60,7 @@ def read_execution(order: Any, at: datetime) -> Execution:
         order_id = order["order_id"]
         if not is_order_id(order_id):
             raise ValueError("order_id is no id")
-        status = _STATUSES[order["status"]]
+        status = STATUSES[order["status"]]
         filled = _amount(order, "filled_size")
         if status is ExecutionStatus.FILLED and not filled:
             status = ExecutionStatus.OPEN  # the status runs ahead of the fills: how much it was is not told yet
@@ -72,6 +75,43 @@ def read_execution(order: Any, at: datetime) -> Execution:
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise VenueUnavailable(f"Coinbase's answer about an order cannot be read: {error!r:.200}") from None
+
+
+def read_order(order: Mapping[str, Any], instrument: Instrument, at: datetime, offset: timedelta) -> VenueOrder:
+    """An order object of `instrument`, whoever placed it; `offset` is how far Coinbase's clock is ahead of ours.
+
+    Raises `VenueUnavailable` for what is none. A state that Coinbase itself does not know counts as open: nothing has
+    ended that is not told to have ended.
+    """
+    known = order if order.get("status") in STATUSES else {**order, "status": "OPEN"}
+    execution = read_execution(known, at)
+    try:
+        side = Side(order["side"].lower())
+        terms = read_terms(order, side, instrument.lot_step)
+        created = datetime.fromisoformat(order["created_time"])
+        if created.tzinfo is None:
+            raise ValueError("created_time has no offset")
+        client_id = order.get("client_order_id") or ""
+        if not isinstance(client_id, str):
+            raise ValueError("client_order_id is no text")
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise VenueUnavailable(f"Coinbase's order {execution.venue_order_id} cannot be read: {error!r:.200}") from None
+    return VenueOrder(
+        venue_order_id=execution.venue_order_id,
+        client_order_id=client_id,
+        symbol=instrument.symbol,
+        side=side,
+        kind=terms.kind,
+        quantity=terms.quantity or execution.quantity,
+        limit_price=terms.limit_price,
+        stop_price=terms.stop_price,
+        status=execution.status,
+        filled=execution.quantity,
+        cost=execution.cost,
+        fee=execution.fee,
+        created_at=created - offset,
+        at=at,
+    )
 
 
 def entries_in(body: Mapping[str, Any], part: str) -> list[Mapping[str, Any]]:

@@ -13,10 +13,12 @@ from urllib.parse import quote, urlsplit
 
 from copytrade.domain.account import AccountId
 from copytrade.domain.errors import VenueError, VenueRefusedRead, VenueUnavailable
-from copytrade.domain.instrument import Instrument
+from copytrade.domain.instrument import Instrument, MarketStatus
 from copytrade.domain.money import Price, parse_decimal
+from copytrade.domain.order import OrderKind
 from copytrade.domain.venue import Quote
 from copytrade.venues.budget import Pace
+from copytrade.venues.coinbase import probes
 from copytrade.venues.coinbase.account import CoinbaseAccount
 from copytrade.venues.coinbase.clock import ClockOffset, ClockReading
 from copytrade.venues.coinbase.envelope import Rejection, read_reply
@@ -80,6 +82,9 @@ class CoinbaseVenue:
         self._asking_clock = asyncio.Lock()
         self._loading = asyncio.Lock()
         public = self.options.public_calls_per_s
+        self.kinds = probes.Kinds()
+        self.stream_url = self.options.stream_base(base_url)
+        self._stream_pace = Pace(self.options.stream_connects_per_s, monotonic)
         self._pace = None if public is None else Pace(public, monotonic, burst=self.options.public_burst)
         self._sleep = sleep
 
@@ -105,6 +110,31 @@ class CoinbaseVenue:
     def instrument(self, spelling: str) -> Instrument | None:
         """By product id or our symbol, in any case of letters; None when Coinbase does not list it."""
         return self.products.find(spelling)
+
+    def order_kinds(self, instrument: Instrument) -> frozenset[OrderKind]:
+        """What Coinbase itself can do: no stop that becomes a market order. All spot markets are alike."""
+        return self.kinds.native
+
+    async def ask_for_kinds(self, call: probes.Call) -> None:
+        """See whether spot accounts have stops and brackets, by one account's signed reads; once. Never raises."""
+        if self.kinds.asked:
+            return
+        self.kinds.asked = True
+        try:
+            await self.instruments_loaded()
+            markets = [each for each in self.products if each.quote == self.currency]
+            markets = [each for each in markets if each.status is MarketStatus.ONLINE]
+            market = min(markets, key=lambda each: (each.base != "BTC", each.symbol), default=None)
+            best = None if market is None else (await self.quotes([market])).get(market.symbol)
+            if market is not None and best is not None:
+                await probes.ask(self.kinds, call, market, best)
+        except VenueError as error:
+            logger.warning("Coinbase cannot be asked for its order kinds; they count as documented: %s", error)
+
+    async def stream_turn(self) -> None:
+        """Wait until one more stream may be opened: Coinbase counts connections by address."""
+        if (wait_s := self._stream_pace.reserve_s()) > 0:
+            await self._sleep(wait_s)
 
     async def load_instruments(self) -> int:
         """Read the list of spot products, and the venue's clock; returns how many products. Raises `VenueError`.
