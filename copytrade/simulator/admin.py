@@ -99,6 +99,7 @@ _CALLS: dict[tuple[str, str], Callable[[SimulatedVenue, dict[str, Any], Query], 
     ("GET", "/sim/orders"): _orders,
     ("GET", "/sim/doubles"): lambda venue, values, query: {"doubles": venue.doubles()},
     ("GET", "/sim/requests"): lambda venue, values, query: venue.requests(),
+    ("GET", "/sim/streams"): lambda venue, values, query: {"listeners": venue.listeners()},
     ("GET", "/sim/money"): lambda venue, values, query: venue.money(),
     ("POST", "/sim/save"): _save,
 }

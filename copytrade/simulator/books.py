@@ -8,6 +8,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from copytrade.simulator.ids import IdMaker
 from copytrade.simulator.markets import Market
 from copytrade.simulator.orders import (
+    CLOSED,
     ZERO,
     Account,
     Fill,
@@ -18,6 +19,7 @@ from copytrade.simulator.orders import (
     order_to_record,
 )
 from copytrade.simulator.storage import Store
+from copytrade.simulator.streams import Streams
 
 # Far above any fortune, and low enough that amounts with every decimal fit the 28 digits decimals are counted in.
 AMOUNT_MAX = Decimal(10) ** 15
@@ -43,6 +45,7 @@ class Books:
         self.doubles: dict[tuple[str, str], list[Order]] = {}
         self.house: dict[str, Decimal] = {}
         self.fees: dict[str, Decimal] = {}
+        self.streams = Streams()
         self.make_order_id = make_order_id
         self._make_fill_id = make_fill_id
         self._store = store
@@ -107,10 +110,11 @@ class Books:
         fee_rate: Decimal,
         maker: bool,
         time_s: float,
+        last: bool = False,
     ) -> None:
         """Book one trade: money moves, the order and the account get their fill.
 
-        Volume in base, cost in quote units.
+        Volume in base, cost in quote units. `last` tells the streams that the order is closed with it.
         """
         fee = (cost * fee_rate).quantize(market.cost_step, rounding=ROUND_HALF_UP)
         fee_base = ZERO
@@ -131,6 +135,7 @@ class Books:
         order.fee += fee
         if self._store is not None:
             self._store.put("fill", number, fill_to_record(fill))
+        self.streams.publish("fill", order, time_s, fill, status=CLOSED if last else order.status)
 
     def _move(self, account: Account, asset: str, change: Decimal, fee: Decimal) -> None:
         account.balances[asset] = account.balances.get(asset, ZERO) + change - fee
@@ -149,6 +154,7 @@ class Books:
         account.closed_orders.append(order)
         self.save_order(order)
         self.save_account(account)
+        self.streams.publish("closed", order, time_s)
 
     def save_order(self, order: Order) -> None:
         """Note an order for the store."""

@@ -1,9 +1,9 @@
-"""The matching engine of one simulated venue: orders are accepted, fill, rest, expire and are cancelled, by arrival.
+"""The matching engine of one simulated venue: orders are accepted, triggered, fill, rest and end, by arrival.
 
 It knows no protocol. A venue's front checks a request against that venue's rules and then calls `submit`,
 `cancel` and `amend`. Nothing happens by itself: `advance(now)` brings everything up to `now` (fills that came
-due, limit orders the price crossed, orders that expired, dead man's switches), in order of time, and every
-venue calls it before it reads or changes anything.
+due, limit orders the price crossed, stops it reached, orders that expired, dead man's switches), in order of
+time, and every venue calls it before it reads or changes anything.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from collections.abc import Callable
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
 
 from copytrade.simulator.books import Books
-from copytrade.simulator.markets import Market
+from copytrade.simulator.holds import affordable, hold_for
 from copytrade.simulator.orders import CANCELED, CLOSED, EXPIRED, ZERO, Account, NewOrder, Order
-from copytrade.simulator.prices import PriceProcess
-from copytrade.simulator.resting import RestingOrders
+from copytrade.simulator.prices import PriceProcess, Quote
+from copytrade.simulator.resting import ArmedOrders, RestingOrders
 
 # After a pause (a process that slept, a test that moved the clock) at most this many price steps are looked
 # at one by one for limit orders to fill; 3,600 steps of a second take some 0.2 s per market, and an older
@@ -54,6 +54,7 @@ class Exchange:
         self.fill_parts = fill_parts
         self.now_s = 0.0
         self._resting = {symbol: RestingOrders() for symbol in self.markets}
+        self._armed = {symbol: ArmedOrders() for symbol in self.markets}
         self._due: list[tuple[float, int, Callable[[float], None]]] = []
         self._due_count = 0
         self._step_seen: int | None = None
@@ -72,9 +73,10 @@ class Exchange:
         if self._step_seen is None:
             self._step_seen = step
         if (step != self._step_seen and not self.prices.frozen) or self._prices_set:
+            due = self._is_due(now_s)  # an order on its way takes its place now, and the price goes on from there
             for symbol, resting in self._resting.items():
-                if resting:
-                    self._walk(symbol, resting, self._step_seen, step, now_s)
+                if resting or self._armed[symbol] or due:
+                    self._walk(symbol, self._step_seen, step, now_s)
             self._prices_set = False
         self._step_seen = step
         self._run_due(now_s)
@@ -91,22 +93,28 @@ class Exchange:
         self._due_count += 1
         heapq.heappush(self._due, (time_s, self._due_count, action))
 
+    def _is_due(self, until_s: float) -> bool:
+        return bool(self._due) and self._due[0][0] <= until_s
+
     def _run_due(self, until_s: float) -> None:
         while self._due and self._due[0][0] <= until_s:
             time_s, _, action = heapq.heappop(self._due)
             action(time_s)
 
-    def _walk(self, symbol: str, resting: RestingOrders, seen: int, step: int, now_s: float) -> None:
-        """Fill what the price crossed on its way from the step last seen to this one."""
+    def _walk(self, symbol: str, seen: int, step: int, now_s: float) -> None:
+        """Fill and trigger what the price crossed on its way from the step last seen to this one."""
+        resting, armed = self._resting[symbol], self._armed[symbol]
         first = step if self.prices.frozen else max(seen + 1, step - CATCH_UP_STEPS_MAX)
         for number in range(min(first, step), step + 1):
-            if not resting:
+            if not resting and not armed and not self._is_due(now_s):
                 break
             time_s = min(max(number * self.prices.step_s, self.now_s), now_s)
             self._run_due(time_s)
             quote = self.prices.quote_at_step(symbol, number)
             for order in resting.crossed(quote.bid, quote.ask):
                 self._fill_maker(order, order.limit_price, time_s)
+            for order in armed.reached(quote.bid, quote.ask):
+                self._trigger(order, time_s)
 
     # -- orders ------------------------------------------------------------------------------------
 
@@ -125,10 +133,13 @@ class Exchange:
         known = account.by_client_id.get(client_id) if client_id is not None else None
         if known and any(order.is_open for order in known):
             raise OrderRefused(OrderRefused.DUPLICATE_CLIENT_ID)
-        marketable = self._marketable(request.side, request.limit_price, quote.bid, quote.ask)
-        if request.post_only and marketable:
+        if request.post_only and not request.trigger and _marketable(request.side, request.limit_price, quote):
             raise OrderRefused(OrderRefused.WOULD_CROSS)
-        hold_asset, hold = self._hold_for(market, request, request.volume, request.limit_price)
+        stop_price = request.bracket_stop if request.bracket_stop is not None else request.stop_price
+        worst = _worst_price(request.limit_price, stop_price, quote)
+        hold_asset, hold = hold_for(market, request, request.volume, worst)
+        if request.holds_at_trigger:
+            hold = ZERO
         if account.available(hold_asset) < hold:
             raise OrderRefused(OrderRefused.FUNDS)
         arrival = len(self.books.orders) + 1
@@ -141,6 +152,7 @@ class Exchange:
             hold=ZERO,
             volume=request.volume,
             limit_price=request.limit_price,
+            stop_price=stop_price,
             visible_at_s=self.now_s + hidden_s,
             parts_left=self.fill_parts,
             cancel_after_fraction=cancel_after_fraction,
@@ -151,7 +163,16 @@ class Exchange:
             account.hidden_until_s = max(account.hidden_until_s, order.visible_at_s)
         self._schedule(order)
         self.books.save_order(order)
+        self.books.streams.publish("new", order, self.now_s)
         return order
+
+    def would_trigger(self, request: NewOrder) -> bool:
+        """Whether the price is at an order's trigger already. It is accepted all the same; venues may refuse it."""
+        stop_price = request.bracket_stop if request.bracket_stop is not None else request.stop_price
+        quote = self.prices.quote(request.symbol, self.now_s)
+        price = quote.ask if request.side == "buy" else quote.bid
+        rises = (request.side == "buy") == (request.trigger != "take_profit")
+        return stop_price is not None and (price >= stop_price if rises else price <= stop_price)
 
     def cancel(self, order: Order, reason: str | None = "User requested", status: str = CANCELED) -> bool:
         """End an open order; returns whether it was open."""
@@ -164,30 +185,44 @@ class Exchange:
         """Cancel an order when the venue reaches `time_s`, unless it is done by then."""
         self.at(time_s, lambda due_s: self._cancel_if_open(order, due_s))
 
-    def amend(self, order: Order, volume: Decimal | None, limit_price: Decimal | None, post_only: bool = False) -> None:
-        """Change volume (total, base units) or price of an open limit order. Raises OrderRefused."""
+    def amend(
+        self,
+        order: Order,
+        volume: Decimal | None,
+        limit_price: Decimal | None,
+        post_only: bool = False,
+        stop_price: Decimal | None = None,
+    ) -> None:
+        """Change volume (total, base units), limit or trigger of an open order that rests. Raises OrderRefused."""
         account = self.books.accounts[order.request.account]
-        market = self.markets[order.request.symbol]
+        request = order.request
         volume = order.volume if volume is None else volume
         limit_price = order.limit_price if limit_price is None else limit_price
+        stop_price = order.stop_price if stop_price is None else stop_price
         if volume <= order.filled:
             raise OrderRefused(OrderRefused.TOO_SMALL)
-        quote = self.prices.quote(order.request.symbol, self.now_s)
-        crosses = self._marketable(order.request.side, limit_price, quote.bid, quote.ask)
-        if crosses and (post_only or order.request.post_only):
+        quote = self.prices.quote(request.symbol, self.now_s)
+        crosses = not order.waits and _marketable(request.side, limit_price, quote)
+        if crosses and (post_only or request.post_only):
             raise OrderRefused(OrderRefused.WOULD_CROSS)
-        _, hold = self._hold_for(market, order.request, volume - order.filled, limit_price)
+        worst = _worst_price(limit_price, stop_price if order.armed else None, quote)
+        _, hold = hold_for(self.markets[request.symbol], request, volume - order.filled, worst)
+        if order.waits and request.holds_at_trigger:
+            hold = ZERO
         if account.available(order.hold_asset) + order.hold < hold:
             raise OrderRefused(OrderRefused.FUNDS)
         self.books.set_hold(account, order, hold)
-        order.volume, order.limit_price, order.amended = volume, limit_price, True
-        if order.resting:
-            self._resting[order.request.symbol].add(order)
-            if crosses:
-                order.resting = False
+        order.volume, order.limit_price, order.stop_price, order.amended = volume, limit_price, stop_price, True
+        if order.resting or order.waits:
+            # It meets the market anew: the other price may have brought it to where it fills or is triggered.
+            order.resting = False
+            if crosses or order.waits:
                 self.at(self.now_s + self.fill_delay_s, lambda time_s: self._fill_or_rest(order, time_s))
+            else:
+                self._rest(order)
         self.books.save_order(order)
         self.books.save_account(account)
+        self.books.streams.publish("amended", order, self.now_s)
 
     def cancel_all_at(self, name: str, time_s: float | None) -> None:
         """Arm the dead man's switch of an account for `time_s`, or disarm it with None."""
@@ -199,33 +234,10 @@ class Exchange:
 
     # -- inside ------------------------------------------------------------------------------------
 
-    @staticmethod
-    def _marketable(side: str, limit_price: Decimal | None, bid: Decimal, ask: Decimal) -> bool:
-        if limit_price is None:
-            return True
-        return limit_price >= ask if side == "buy" else limit_price <= bid
-
-    def _hold_for(
-        self, market: Market, request: NewOrder, volume: Decimal, limit_price: Decimal | None
-    ) -> tuple[str, Decimal]:
-        """Which asset an order holds and how much: what it may cost with the taker's fee, the higher one."""
-        with_fee = 1 + market.taker_fee
-        if request.side == "sell":
-            held = volume * with_fee if request.fee_in_base else volume
-            return market.base, held.quantize(market.base_step, rounding=ROUND_HALF_UP)
-        if request.volume_in_quote:
-            cost = volume
-        else:
-            price = limit_price if limit_price is not None else self.prices.quote(market.symbol, self.now_s).ask
-            cost = (volume * price).quantize(market.cost_step, rounding=ROUND_HALF_UP)
-        if request.fee_in_base:
-            return market.quote, cost
-        return market.quote, cost + (cost * market.taker_fee).quantize(market.cost_step, rounding=ROUND_HALF_UP)
-
     def _schedule(self, order: Order) -> None:
         """Let an open order come to its end: a fill, a rest in the book, an expiry."""
         if order.resting:
-            self._resting[order.request.symbol].add(order)
+            self._rest(order)
         else:
             part = self.fill_parts - order.parts_left
             due_s = order.accepted_at_s + self.fill_delay_s * (part + 1)
@@ -250,21 +262,48 @@ class Exchange:
         self.books.save_account(account)
 
     def _fill_or_rest(self, order: Order, time_s: float) -> None:
-        """An order meets the market: a part of it fills, or a limit order takes its place in the book."""
+        """An order meets the market: a part of it fills, or it takes its place among those that wait."""
         if not order.is_open or order.resting:
             return
         request = order.request
         quote = self.prices.quote(request.symbol, time_s)
-        if self._marketable(request.side, order.limit_price, quote.bid, quote.ask):
+        if order.armed and _reached(order, quote):
+            self._trigger(order, time_s)
+        elif order.waits:
+            self._armed[request.symbol].add(order)
+        elif _marketable(request.side, order.working_price, quote):
             self._fill_part(order, quote.ask if request.side == "buy" else quote.bid, False, time_s)
             if order.is_open:
                 self.at(time_s + self.fill_delay_s, lambda due_s: self._fill_or_rest(order, due_s))
         elif request.time_in_force in ("IOC", "FOK"):
             self.books.close(order, CANCELED, time_s, f"{request.time_in_force} order would not fill")
         else:
-            order.resting = True
-            self._resting[request.symbol].add(order)
+            self._rest(order)
             self.books.save_order(order)
+
+    def _rest(self, order: Order) -> None:
+        """A limit order takes its place in the book; a bracket's loss is watched for beside it."""
+        order.resting = True
+        self._resting[order.request.symbol].add(order)
+        if order.armed:
+            self._armed[order.request.symbol].add(order)
+
+    def _trigger(self, order: Order, time_s: float) -> None:
+        """The price reached an order's trigger: from now on it is a market or limit order, with the money for it."""
+        order.triggered_at_s = time_s
+        order.resting = False
+        if order.request.holds_at_trigger:
+            request = order.request
+            account = self.books.accounts[request.account]
+            worst = _worst_price(order.working_price, None, self.prices.quote(request.symbol, time_s))
+            _, hold = hold_for(self.markets[request.symbol], request, order.volume, worst)
+            if account.available(order.hold_asset) < hold:
+                self.books.close(order, CANCELED, time_s, "Insufficient funds")
+                return
+            self.books.set_hold(account, order, hold)
+        self.books.save_order(order)
+        self.books.streams.publish("triggered", order, time_s)
+        self.at(time_s + self.fill_delay_s, lambda due_s: self._fill_or_rest(order, due_s))
 
     def _fill_maker(self, order: Order, price: Decimal | None, time_s: float) -> None:
         """The market came to a resting order: it fills at its own price, part by part, unless it was moved."""
@@ -290,49 +329,25 @@ class Exchange:
             target = (left / order.parts_left).quantize(market.lot_step, rounding=ROUND_DOWN)
         fee_rate = market.maker_fee if maker else market.taker_fee
         self.books.set_hold(account, order, ZERO)
-        volume = self._affordable(account, market, request, target, price, fee_rate)
+        volume = affordable(account, market, request, target, price, fee_rate)
         order.parts_left = max(order.parts_left - 1, 1)
         if volume > 0:
             cost = (volume * price).quantize(market.cost_step, rounding=ROUND_HALF_UP)
-            self.books.trade(order, account, market, volume, price, cost, fee_rate, maker, time_s)
-        done = volume == left > 0
-        if done:
+            last = volume == left
+            self.books.trade(order, account, market, volume, price, cost, fee_rate, maker, time_s, last=last)
+        if volume == left > 0:
             self.books.close(order, CLOSED, time_s, None)
         elif volume < target or order.cancel_after_fraction is not None or left <= 0:
             reason = "Insufficient funds" if volume < target else "Partial fill, then cancelled by the venue"
             self.books.close(order, CANCELED, time_s, reason)
         else:
             remaining = order.volume - (order.cost if request.volume_in_quote else order.filled)
-            _, hold = self._hold_for(market, request, remaining, order.limit_price)
+            quote = self.prices.quote(request.symbol, time_s)
+            worst = _worst_price(order.working_price, order.stop_price if order.armed else None, quote)
+            _, hold = hold_for(market, request, remaining, worst)
             self.books.set_hold(account, order, min(hold, account.available(order.hold_asset)))
             self.books.save_order(order)
             self.books.save_account(account)
-
-    def _affordable(
-        self,
-        account: Account,
-        market: Market,
-        request: NewOrder,
-        volume: Decimal,
-        price: Decimal,
-        fee_rate: Decimal,
-    ) -> Decimal:
-        """As much of `volume` as the free money pays for; less than all only if the price moved since acceptance."""
-        if request.side == "sell":
-            unit = 1 + fee_rate if request.fee_in_base else Decimal(1)
-            free = account.available(market.base)
-            needed = (volume * unit).quantize(market.base_step, rounding=ROUND_HALF_UP)
-        else:
-            unit = price if request.fee_in_base else price * (1 + fee_rate)
-            free = account.available(market.quote)
-            cost = (volume * price).quantize(market.cost_step, rounding=ROUND_HALF_UP)
-            fee = (cost * fee_rate).quantize(market.cost_step, rounding=ROUND_HALF_UP)
-            needed = cost if request.fee_in_base else cost + fee
-        if needed <= free:
-            return volume
-        # One step is kept back: cost and fee are each rounded up by at most half a step.
-        spare = market.lot_step if request.side == "sell" else market.cost_step
-        return max(ZERO, ((free - spare) / unit).quantize(market.lot_step, rounding=ROUND_DOWN))
 
     def _resume(self) -> None:
         """Carry on with what the books had open when they were stored."""
@@ -342,3 +357,23 @@ class Exchange:
                 self.cancel_all_at(account.name, account.cancel_all_at_s)
             for order in account.open_orders.values():
                 self._schedule(order)
+
+
+def _marketable(side: str, limit_price: Decimal | None, quote: Quote) -> bool:
+    if limit_price is None:
+        return True
+    return limit_price >= quote.ask if side == "buy" else limit_price <= quote.bid
+
+
+def _reached(order: Order, quote: Quote) -> bool:
+    """Whether the price is at an armed order's trigger."""
+    stop_price = order.stop_price
+    price = quote.ask if order.request.side == "buy" else quote.bid
+    if stop_price is None:
+        return False
+    return price >= stop_price if order.rises_to_trigger else price <= stop_price
+
+
+def _worst_price(limit_price: Decimal | None, stop_price: Decimal | None, quote: Quote) -> Decimal:
+    """The most a purchase may have to pay, as far as is known when its money is held."""
+    return max((price for price in (limit_price, stop_price) if price is not None), default=quote.ask)

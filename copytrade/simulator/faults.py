@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -31,9 +31,17 @@ KINDS = {
     "ignore_filter": "answer a lookup of closed orders as if it had no client id filter",
     "cancel_pending": "answer a cancel with pending, and cancel delay_ms later",
     "partial_cancel": "fill an order to `fraction`, then cancel it",
+    "stream_refuse": "answer a request to open a private stream with 503",
+    "stream_drop": "break the connection of a private stream",
+    "stream_silent": "keep a private stream open and say nothing on it any more, heartbeats and pongs included",
+    "stream_garbage": "send half of a JSON text on a private stream in place of an event",
+    "stream_skip": "leave an event out of a private stream",
+    "stream_repeat": "send an event on a private stream twice",
 }
 # These change what the matching engine or a lookup does; the rest strike the exchange of request and answer.
 ENGINE_KINDS = frozenset({"reject_funds", "hide", "ignore_filter", "cancel_pending", "partial_cancel"})
+# These strike private streams alone, and no other kind does.
+STREAM_KINDS = frozenset(kind for kind in KINDS if kind.startswith("stream_"))
 WHEN = ("before", "after")
 _TEXT_FIELDS = ("method", "account", "key", "error", "location", "fraction")
 
@@ -136,15 +144,33 @@ class FaultBook:
         struck: list[Fault] = []
         settled = False
         for fault in list(self._faults.values()):
-            if (settled and fault.kind != "delay") or not self._hits(fault, method, account, key):
+            if fault.kind in STREAM_KINDS or (settled and fault.kind != "delay"):
+                continue
+            if not self._hits(fault, method, account, key):
                 continue
             settled = settled or fault.kind != "delay"
-            fault.struck += 1
-            self.struck[fault.kind] = self.struck.get(fault.kind, 0) + 1
-            if fault.count is not None and fault.struck >= fault.count:
-                del self._faults[fault.fault_id]
+            self._count(fault)
             struck.append(fault)
         return struck
+
+    def strike_stream(self, kinds: Sequence[str], account: str | None) -> Fault | None:
+        """The first fault of one of these kinds that strikes a private stream of this account, counted.
+
+        Breaking and silencing a connection are asked for some twenty times a second, the others once an event.
+        """
+        if not self._faults:
+            return None
+        for fault in list(self._faults.values()):
+            if fault.kind in kinds and self._hits(fault, fault.method or "", account, fault.key):
+                self._count(fault)
+                return fault
+        return None
+
+    def _count(self, fault: Fault) -> None:
+        fault.struck += 1
+        self.struck[fault.kind] = self.struck.get(fault.kind, 0) + 1
+        if fault.count is not None and fault.struck >= fault.count:
+            del self._faults[fault.fault_id]
 
     def _hits(self, fault: Fault, method: str, account: str | None, key: str | None) -> bool:
         if (

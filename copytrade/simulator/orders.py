@@ -22,6 +22,12 @@ class NewOrder:
 
     `volume` is in base units, or in quote units if `volume_in_quote` (market buys only). `limit_price` is
     None for a market order.
+
+    With a `trigger` the order waits until the price reaches `stop_price`: a "stop" waits for a price that is
+    worse for its side (a sale for a bid at or below it, a purchase for an ask at or above it), a "take_profit"
+    for one that is better. From then on it is a market or a limit order like any other. With `bracket_stop` the
+    limit order rests as the profit, and becomes a market order once the price is as bad as `bracket_stop`.
+    `holds_at_trigger` leaves the money free until then, as some venues do.
     """
 
     account: str
@@ -36,11 +42,18 @@ class NewOrder:
     fee_in_base: bool = False
     client_id: str | None = None
     user_ref: int | None = None
+    trigger: str = ""  # "" | stop | take_profit
+    stop_price: Decimal | None = None
+    bracket_stop: Decimal | None = None
+    holds_at_trigger: bool = False
 
 
 @dataclass(slots=True)
 class Order:
-    """An accepted order. `filled` counts base units, `cost` and `fee` quote units; times are unix seconds."""
+    """An accepted order. `filled` counts base units, `cost` and `fee` quote units; times are unix seconds.
+
+    `stop_price` is the trigger as it stands now, a bracket's too; `triggered_at_s` is when the price reached it.
+    """
 
     arrival: int
     order_id: str
@@ -62,11 +75,34 @@ class Order:
     amended: bool = False
     parts_left: int = 1
     cancel_after_fraction: Decimal | None = None
+    stop_price: Decimal | None = None
+    triggered_at_s: float | None = None
 
     @property
     def is_open(self) -> bool:
         """Whether it may still fill."""
         return self.status == OPEN
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is a triggered kind whose trigger the price has not reached: it cannot fill yet."""
+        return bool(self.request.trigger) and self.triggered_at_s is None
+
+    @property
+    def armed(self) -> bool:
+        """Whether the price may still trigger it: it waits, or is a bracket whose loss was not reached."""
+        return self.stop_price is not None and self.triggered_at_s is None
+
+    @property
+    def working_price(self) -> Decimal | None:
+        """The limit it fills at now; None for a market order and for a bracket whose stop was reached."""
+        over = self.request.bracket_stop is not None and self.triggered_at_s is not None
+        return None if over else self.limit_price
+
+    @property
+    def rises_to_trigger(self) -> bool:
+        """Whether a rising price triggers it: a stop of a purchase, or a take-profit of a sale."""
+        return (self.request.side == "buy") == (self.request.trigger != "take_profit")
 
 
 @dataclass(slots=True)
@@ -126,7 +162,10 @@ def order_to_record(order: Order) -> dict[str, Any]:
         _text(order.limit_price), "filled": str(order.filled), "cost": str(order.cost), "fee": str(order.fee),
         "closed_at_s": order.closed_at_s, "reason": order.reason, "fills": order.fills, "visible_at_s":
         order.visible_at_s, "resting": order.resting, "amended": order.amended, "parts_left":
-        order.parts_left, "cancel_after_fraction": _text(order.cancel_after_fraction), }  # fmt: skip
+        order.parts_left, "cancel_after_fraction": _text(order.cancel_after_fraction), "trigger":
+        request.trigger, "asked_stop": _text(request.stop_price), "bracket_stop": _text(request.bracket_stop),
+        "holds_at_trigger": request.holds_at_trigger, "stop_price": _text(order.stop_price),
+        "triggered_at_s": order.triggered_at_s, }  # fmt: skip
 
 
 def order_from_record(arrival: int, record: dict[str, Any]) -> Order:
@@ -144,6 +183,10 @@ def order_from_record(arrival: int, record: dict[str, Any]) -> Order:
         fee_in_base=record["fee_in_base"],
         client_id=record["client_id"],
         user_ref=record["user_ref"],
+        trigger=record.get("trigger", ""),
+        stop_price=_number(record.get("asked_stop")),
+        bracket_stop=_number(record.get("bracket_stop")),
+        holds_at_trigger=record.get("holds_at_trigger", False),
     )
     return Order(
         arrival=arrival,
@@ -166,6 +209,8 @@ def order_from_record(arrival: int, record: dict[str, Any]) -> Order:
         amended=record["amended"],
         parts_left=record["parts_left"],
         cancel_after_fraction=_number(record["cancel_after_fraction"]),
+        stop_price=_number(record.get("stop_price")),
+        triggered_at_s=record.get("triggered_at_s"),
     )
 
 

@@ -1,4 +1,4 @@
-"""Limit orders of one market that wait for the price."""
+"""Orders of one market that wait for the price: limit orders to fill, others to be triggered."""
 
 from __future__ import annotations
 
@@ -53,3 +53,35 @@ def _take(heap: list[tuple[Decimal, int, Order]], reach: Decimal) -> list[Order]
         if order.limit_price == abs(key):
             taken[arrival] = order
     return list(taken.values())
+
+
+class ArmedOrders:
+    """Orders with a trigger, by how near the price is to it. Like resting orders, stale ones are dropped at the top."""
+
+    def __init__(self) -> None:
+        # By the side whose price counts (ask for purchases, bid for sales) and whether it has to rise.
+        self._heaps: dict[tuple[str, bool], list[tuple[Decimal, int, Order]]] = {}
+
+    def __bool__(self) -> bool:
+        return any(self._heaps.values())
+
+    def add(self, order: Order) -> None:
+        """Put in an armed order; one that is in already with that trigger may be put in again."""
+        stop = order.stop_price
+        if stop is None:
+            raise AssertionError(f"order {order.order_id} has no stop price and cannot be triggered")
+        rises = order.rises_to_trigger
+        heap = self._heaps.setdefault((order.request.side, rises), [])
+        heapq.heappush(heap, (stop if rises else -stop, order.arrival, order))
+
+    def reached(self, bid: Decimal, ask: Decimal) -> list[Order]:
+        """Take out every order whose trigger the price has reached, by arrival."""
+        found: dict[int, Order] = {}
+        for (side, rises), heap in self._heaps.items():
+            price = ask if side == "buy" else bid
+            reach = price if rises else -price
+            while heap and heap[0][0] <= reach:
+                key, arrival, order = heapq.heappop(heap)
+                if order.is_open and order.armed and order.stop_price == abs(key):
+                    found[arrival] = order
+        return [found[arrival] for arrival in sorted(found)]

@@ -1,4 +1,4 @@
-"""Serves simulated venues over HTTP on loopback, each at a port of its own, with admin calls under `/sim/`."""
+"""Serves simulated venues on loopback, each at a port of its own: HTTP, streams, and admin calls under `/sim/`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from aiohttp import web
 
 from copytrade.simulator.admin import answer_admin
 from copytrade.simulator.faults import ENGINE_KINDS, Fault
+from copytrade.simulator.sockets import StreamFront
 from copytrade.simulator.venue import Incoming, Reply, SimulatedVenue
 
 HUGE_BODY_BYTES = 10 << 20
@@ -97,6 +98,7 @@ class _Front:
         self._stopping = asyncio.Event()
         self._saved: asyncio.Future[None] | None = None
         self._last_reply: dict[str, Reply] = {}
+        self._streams = StreamFront(venue, self._durable)
         # The low-level server: no router and no middleware, which would cost half of the time a request
         # takes.
         server = web.Server(self._serve, access_log=None)
@@ -112,11 +114,14 @@ class _Front:
 
     async def stop(self) -> None:
         self._stopping.set()
+        await self._streams.stop()
         await self._runner.cleanup()
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
             body = await request.read() if request.can_read_body else b""
+            if request.headers.get("Upgrade", "").lower() == "websocket":
+                return await self._streams.serve(request, self._incoming(request, body))
             reply = await self._reply(request, body)
         except _NoAnswer:
             _close(request)
@@ -135,17 +140,8 @@ class _Front:
             reply = answer_admin(self._venue, request.method, url.raw_path, url.query, body)
             await self._durable()
             return reply
-        headers = {name.lower(): value for name, value in request.headers.items()}
         venue = self._venue
-        incoming = Incoming(
-            verb=request.method,
-            path=url.raw_path,
-            query=url.raw_query_string,
-            headers=headers,
-            body=body,
-            remote=request.remote or "",
-            arrived_at_s=venue.clock(),
-        )
+        incoming = self._incoming(request, body)
         with venue.lock:
             method, account, key = venue.identify(incoming)
             venue.counts.request(incoming.path, key)
@@ -158,6 +154,17 @@ class _Front:
         if key is not None and venue.faults.keep_replies:
             self._last_reply[key] = reply
         return reply
+
+    def _incoming(self, request: web.BaseRequest, body: bytes) -> Incoming:
+        return Incoming(
+            verb=request.method,
+            path=request.rel_url.raw_path,
+            query=request.rel_url.raw_query_string,
+            headers={name.lower(): value for name, value in request.headers.items()},
+            body=body,
+            remote=request.remote or "",
+            arrived_at_s=self._venue.clock(),
+        )
 
     async def _faulty(
         self, request: web.BaseRequest, incoming: Incoming, faults: list[Fault], key: str | None

@@ -11,8 +11,9 @@ from typing import Any
 
 from copytrade.simulator.exchange import Exchange
 from copytrade.simulator.faults import Fault, FaultBook
-from copytrade.simulator.orders import Order
+from copytrade.simulator.orders import NewOrder, Order
 from copytrade.simulator.storage import Store
+from copytrade.simulator.streams import StreamSession
 
 # Distinct paths and keys that are counted; a client that invents names cannot make the counts grow without
 # end.
@@ -107,6 +108,10 @@ class SimulatedVenue(ABC):
     @abstractmethod
     def handle(self, incoming: Incoming, fault: Fault | None) -> Reply:
         """Work on one request. `fault` is one of `faults.ENGINE_KINDS`, or None."""
+
+    def open_stream(self, incoming: Incoming) -> StreamSession | None:
+        """A WebSocket is opened at this path: who speaks over it, or None if the venue has no private stream there."""
+        return None
 
     @abstractmethod
     def error_reply(self, text: str) -> Reply:
@@ -205,6 +210,11 @@ class SimulatedVenue(ABC):
                 for (account, client_id), orders in self.books.doubles.items()
             ]
 
+    def listeners(self) -> dict[str, int]:
+        """How many connections follow each account's private stream."""
+        with self.lock:
+            return self.books.streams.listeners()
+
     def requests(self) -> dict[str, Any]:
         """Counts of requests and errors, and the keys with their highest nonces."""
         with self.lock:
@@ -270,10 +280,12 @@ class SimulatedVenue(ABC):
             "user_ref": request.user_ref,
             "symbol": request.symbol,
             "side": request.side,
-            "type": "market" if request.limit_price is None else "limit",
+            "type": _type(request),
             "volume": str(order.volume),
             "volume_in_quote": request.volume_in_quote,
             "limit_price": None if order.limit_price is None else str(order.limit_price),
+            "stop_price": None if order.stop_price is None else str(order.stop_price),
+            "triggered_at_s": order.triggered_at_s,
             "status": order.status,
             "filled": str(order.filled),
             "cost": str(order.cost),
@@ -282,3 +294,13 @@ class SimulatedVenue(ABC):
             "closed_at_s": order.closed_at_s,
             "reason": order.reason,
         }
+
+
+def _type(request: NewOrder) -> str:
+    """What an order is, in the words of the admin calls: market, limit, stop, stop_limit, bracket and so on."""
+    plain = "market" if request.limit_price is None else "limit"
+    if request.bracket_stop is not None:
+        return "bracket"
+    if not request.trigger:
+        return plain
+    return request.trigger if request.limit_price is None else f"{request.trigger}_limit"
