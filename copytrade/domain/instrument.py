@@ -26,6 +26,11 @@ class AssetClass(StrEnum):
     STOCK = "stock"
 
 
+def base_of(symbol: str) -> str:
+    """What is held of a market: `BTC` of `BTC/USD`, and a stock's own name."""
+    return symbol.rpartition("/")[0] or symbol
+
+
 @dataclass(frozen=True, slots=True)
 class Instrument:
     """One market at one venue.

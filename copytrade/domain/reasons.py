@@ -41,6 +41,7 @@ class Reason(StrEnum):
     ENTRY_EXPIRED = "entry_expired"
     PRICE_MOVED = "price_moved"
     PRICE_UNKNOWN = "price_unknown"
+    WAITS_FOR_MARKETS = "waits_for_markets"
     WAITS_FOR_EQUITY = "waits_for_equity"
     WAITS_FOR_FILLS = "waits_for_fills"
     FAILOVER = "failover"
@@ -116,9 +117,10 @@ _TEXTS: dict[Reason, str] = {
     Reason.ENTRY_EXPIRED: "the entry is older than copy.entry_ttl_s",
     Reason.PRICE_MOVED: "the price has moved further than copy.max_slippage from the master's",
     Reason.PRICE_UNKNOWN: "no fresh price to check copy.max_slippage against",
+    Reason.WAITS_FOR_MARKETS: "waits for the list of markets of the follower's venue",
     Reason.WAITS_FOR_EQUITY: "waits for a fresh equity of the follower",
     Reason.WAITS_FOR_FILLS: "waits for the fills of the follower's earlier orders",
-    Reason.FAILOVER: "the user's first account cannot be reached, so the entry goes to the next one",
+    Reason.FAILOVER: "the user's first account cannot take the entry now, so it goes to the next one",
     Reason.MASTER_CANCELLED: "the master has cancelled its order",
     Reason.MASTER_AMENDED: "the master has changed its order, and another copy takes this one's place",
     Reason.MASTER_FILLED: "the master's order has filled and this copy has not",

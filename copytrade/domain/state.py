@@ -195,6 +195,7 @@ class State:
         copy = e.copy
         record, after = self._moved(copy.order_id, Move.APPROVE if isinstance(copy, Approved) else Move.SKIP)
         record.reason, record.detail = copy.reason, _clean(copy.detail)
+        record.symbol = copy.symbol  # a copy that waited for its venue's list of markets has found its own
         if isinstance(copy, Approved):
             record.kind, record.quantity = copy.kind, copy.quantity
             record.price, record.limit_price, record.stop_price = copy.price, copy.limit_price, copy.stop_price

@@ -12,6 +12,7 @@ from datetime import timedelta
 from copytrade.domain.account import AccountId
 from copytrade.domain.errors import LedgerError
 from copytrade.domain.events import AccountCleared, AccountParked
+from copytrade.domain.instrument import base_of
 from copytrade.domain.order import Effect, OrderState
 from copytrade.domain.reasons import Reason
 from copytrade.engine.sending import Sender
@@ -103,11 +104,11 @@ class Lane:
         if len(self._queue) == 1:  # as in nearly every fan-out: the budget is looked at before the send anyway
             return head
         if head.effect is Effect.ENTRY and not head.maybe_sent and self._sender.budget_wait_s(head) > 0:
-            seen = {head.symbol}
+            seen = {base_of(head.symbol)}  # one base: an entry may yet find that it goes to another market of it
             for work in self._queue:
-                if work.effect is Effect.EXIT and work.symbol not in seen:
+                if work.effect is Effect.EXIT and base_of(work.symbol) not in seen:
                     return work
-                seen.add(work.symbol)
+                seen.add(base_of(work.symbol))
         return head
 
     def _park(self, parked: LaneParked) -> None:

@@ -27,9 +27,9 @@ from copytrade.domain.venue import Balances
 
 Row = tuple[Any, ...]
 
-_FIXED = ("order_id", "role", "signal_id", "account", "symbol", "side", "effect", "leg", "planned_at", "intent")
+_FIXED = ("order_id", "role", "signal_id", "account", "side", "effect", "leg", "planned_at", "intent")
 _CHANGING = (
-    "kind", "state", "reason", "detail", "quantity", "price", "limit_price", "venue_order_id",
+    "symbol", "kind", "state", "reason", "detail", "quantity", "price", "limit_price", "venue_order_id",
     "sent_at", "acked_at", "ended_at", "filled", "fee_base", "cost", "fee", "stop_price", "cancel",
 )  # fmt: skip
 ORDER_COLUMNS = _FIXED + _CHANGING
@@ -45,9 +45,9 @@ to_json = json.JSONEncoder(separators=(",", ":")).encode
 
 def order_row(fields: Row) -> Row:
     """All columns of a record, from its `order_fields`."""
-    order_id, role, signal_id, account, symbol, side, effect, leg, planned_at, intent = fields[: len(_FIXED)]
+    order_id, role, signal_id, account, side, effect, leg, planned_at, intent = fields[: len(_FIXED)]
     return (
-        order_id, role._value_, signal_id, account, symbol, side._value_, effect._value_, leg, planned_at.isoformat(),
+        order_id, role._value_, signal_id, account, side._value_, effect._value_, leg, planned_at.isoformat(),
         None if intent is None else to_json(event_to_json(intent)), *_changing_columns(fields),
     )  # fmt: skip
 
@@ -60,11 +60,11 @@ def order_change(fields: Row) -> Row:
 def _changing_columns(fields: Row) -> Row:
     # `_value_` is what an enum's `value` looks up, slowly; there are 15,000 of these for 5,000 copies.
     (
-        kind, state, reason, detail, quantity, price, limit_price, venue_order_id,
+        symbol, kind, state, reason, detail, quantity, price, limit_price, venue_order_id,
         sent_at, acked_at, ended_at, filled, fee_base, cost, fee, stop_price, cancel,
     ) = fields[len(_FIXED) :]  # fmt: skip
     return (
-        kind._value_, state._value_, reason._value_, detail, plain(quantity.value),
+        symbol, kind._value_, state._value_, reason._value_, detail, plain(quantity.value),
         None if price is None else plain(price.value),
         None if limit_price is None else plain(limit_price.value), venue_order_id,
         None if sent_at is None else sent_at.isoformat(),
@@ -78,8 +78,8 @@ def _changing_columns(fields: Row) -> Row:
 def order_from_row(row: Sequence[Any]) -> OrderRecord:
     """The inverse of `order_row`. Raises `ValueError`, `TypeError`, `KeyError` or `ArithmeticError` on damage."""
     (
-        order_id, role, signal_id, account, symbol, side, effect, leg, planned_at, intent,
-        kind, state, reason, detail, quantity, price, limit_price, venue_order_id,
+        order_id, role, signal_id, account, side, effect, leg, planned_at, intent,
+        symbol, kind, state, reason, detail, quantity, price, limit_price, venue_order_id,
         sent_at, acked_at, ended_at, filled, fee_base, cost, fee, stop_price, cancel,
     ) = row  # fmt: skip
     return OrderRecord(
