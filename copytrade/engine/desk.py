@@ -11,7 +11,7 @@ from copytrade.copying.plan import tradable
 from copytrade.copying.sizing import exit_fraction
 from copytrade.domain.account import venue_of
 from copytrade.domain.errors import BadRequest, Refused, VenueError
-from copytrade.domain.events import MasterIntended
+from copytrade.domain.events import Event, MasterIntended
 from copytrade.domain.ids import master_order_id
 from copytrade.domain.instrument import Instrument
 from copytrade.domain.money import Amount, Price, Quantity
@@ -42,6 +42,7 @@ class TradeRequest:
 
     `request_id` names the wish: handing in the same id again gives the same order, not a second one. `limit` and
     `stop` are the prices that the kind asks for; a bracket's limit is its profit and its stop its loss.
+    `along` becomes durable in one transaction with the order's intent: what a strategy remembers of having asked.
     """
 
     request_id: str
@@ -54,6 +55,7 @@ class TradeRequest:
     kind: OrderKind = OrderKind.MARKET
     limit: Price | None = None
     stop: Price | None = None
+    along: tuple[Event, ...] = ()
 
 
 class MasterDesk:
@@ -134,12 +136,12 @@ class MasterDesk:
             request.side, effect, form.kind, quantity, price, form.limit_price, balances.equity if balances else None,
             balances.cash if balances else None, position, fraction, services.clock(), form.stop_price,
         )  # fmt: skip
-        await self.submit(intent)
+        await self.submit(intent, request.along)
 
-    async def submit(self, intent: MasterIntended) -> None:
+    async def submit(self, intent: MasterIntended, along: tuple[Event, ...] = ()) -> None:
         """Make an intent durable and hand its order to the master's lane. The caller holds `turn`."""
         services = self._services
-        await services.ledger.append([intent], hurry=True)
+        await services.ledger.append([intent, *along], hurry=True)
         record = services.ledger.state.orders[intent.order_id]
         self._tracker.expect(intent.order_id, [intent.order_id])
         self._lanes.submit(
@@ -168,7 +170,7 @@ class MasterDesk:
             raise Refused(Reason.NOT_TRADABLE_NOW, f"{instrument.symbol} is {instrument.status}")
         effect = Effect.ENTRY if side is Side.BUY else Effect.EXIT
         asked = Asked(kind, side, effect, limit, stop)
-        form = form_at(asked, instrument, services.kinds(instrument), services.rules.stop_limit_gap)
+        form = form_at(asked, instrument, services.kinds(instrument, kind), services.rules.stop_limit_gap)
         if form is None:
             raise Refused(Reason.KIND_NOT_OFFERED, f"{instrument.venue} has no {kind} orders in {instrument.symbol}")
         return form

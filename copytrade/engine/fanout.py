@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from copytrade.copying.routing import UNREACHABLE, answer_user, first_that_can, in_order
-from copytrade.copying.rules import ALL_KINDS, FollowerBook
+from copytrade.copying.rules import FollowerBook
 from copytrade.domain.account import AccountId, user_of, venue_of
 from copytrade.domain.copy import Approved, Decision, Deferred, Skipped
 from copytrade.domain.events import CancelAsked, CopiesPlanned
@@ -196,8 +197,11 @@ class FanOut:
             for symbol, instrument, price in markets.at(account):
                 if member.left and not services.ledger.state.position(account, symbol):
                     continue
-                kinds = ALL_KINDS if signal.order_kind is OrderKind.MARKET else services.kinds(instrument)
-                book = services.books.book(member, symbol, instrument, (account, symbol) in unsettled, price, kinds)
+                kinds = services.kinds(instrument, signal.order_kind)
+                moving = (account, symbol) in unsettled or account in markets.growing
+                book = services.books.book(member, symbol, instrument, moving, price, kinds)
+                if (account, symbol) in markets.to_be_found or (member.connecting and instrument is None):
+                    book = replace(book, market_known=False)
                 users.setdefault(user_of(account), []).append(book)
         return users.values()
 
@@ -218,7 +222,8 @@ class _Listings:
         self._signal = signal
         self._by_venue: dict[str, _Listing] = {}
         self._held = self._markets_held() if signal.effect is Effect.EXIT else {}
-        self._to_be_found = self._markets_to_be_found() if signal.effect is Effect.EXIT else set()
+        self.to_be_found = self._markets_to_be_found() if signal.effect is Effect.EXIT else set()
+        self.growing = {account for account, _ in self.to_be_found}
 
     def at(self, account: AccountId) -> Sequence[_Listing]:
         """Our spelling of each market, the market, and its price as far as it is known.
@@ -255,7 +260,8 @@ class _Listings:
         return held
 
     def _markets_to_be_found(self) -> set[tuple[AccountId, str]]:
-        """Entries in the signal's base that will know their market only when their lane sizes them."""
+        """Where an entry in the signal's base will know its market only when its lane sizes it. What it buys may come
+        to any of the account's markets that stand for the signal's."""
         base = base_of(self._signal.symbol)
         return {
             (r.account, r.symbol)
@@ -263,14 +269,6 @@ class _Listings:
             if r.state is OrderState.DEFERRED and r.effect is Effect.ENTRY and r.reason is Reason.WAITS_FOR_MARKETS
             and base_of(r.symbol) == base
         }  # fmt: skip
-
-    def known(self, account: AccountId, symbol: str) -> bool:
-        """Whether the account's market is the one that will be traded, and no entry in it has yet to find its own."""
-        return (account, symbol) not in self._to_be_found
-
-    def growing(self, account: AccountId) -> bool:
-        """Whether an entry may still come to any of the account's markets that stand for the signal's."""
-        return any(account == waiting for waiting, _ in self._to_be_found)
 
     def _find(self, venue: str) -> _Listing:
         services, signal = self._services, self._signal

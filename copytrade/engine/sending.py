@@ -31,7 +31,7 @@ from copytrade.domain.events import (
 )
 from copytrade.domain.order import Effect, OrderKind, OrderState, Role
 from copytrade.domain.reasons import Reason
-from copytrade.domain.signal import SignalKind
+from copytrade.domain.signal import Signal, SignalKind
 from copytrade.domain.state import OrderRecord
 from copytrade.domain.venue import Accepted, NotSent, OrderTicket, RefusedByVenue, Unknown
 from copytrade.engine.cancelling import Canceller
@@ -141,7 +141,7 @@ class Sender:
         instrument = services.instrument(venue_of(account), work.symbol)
         quote = services.prices.fresh(instrument, services.limits.price_max_age_s) if instrument else None
         price = quote.side_price(work.signal.side) if quote else None
-        kinds = services.kinds(instrument)
+        kinds = services.kinds(instrument, work.signal.order_kind)
         book = services.books.book(member, work.symbol, instrument, False, price, kinds, chain)
         decision = decide(work.signal, book, services.rules, services.clock(), order_id=work.order_id, leg=record.leg)
         return await self._take(work, decision)

@@ -38,7 +38,6 @@ from copytrade.engine.work import Work
 
 _KILL_WATCH_S = 0.25
 _QUIESCE_POLL_S = 0.05
-_CONNECT_WAIT_S = 5.0  # at start, for accounts whose venue is slow; they connect later without holding up the others
 _LOAD_RETRY_S = (0.5, 1.0, 2.0, 5.0, 10.0)
 
 
@@ -106,7 +105,7 @@ class Engine:
             self.connector.start(member, venue_of(member.terms.account))
         self._tasks = [asyncio.create_task(self._guarded(services.fills.run()), name="fills")]
         self.recovered = recover(services, self.lanes, self.fanout, self.tracker)
-        await self.connector.settled(_CONNECT_WAIT_S)
+        await self.connector.settled(services.limits.connect_wait_s)
         # Not before: a signal that the last run left unanswered must not pass a follower by because the markets of
         # its venue are still being read. At some venues that takes a connected account.
         self._tasks += [

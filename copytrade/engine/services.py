@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from copytrade.copying.rules import CopyRules
+from copytrade.copying.rules import ALL_KINDS, CopyRules
 from copytrade.domain.account import venue_of
 from copytrade.domain.errors import SendStopped
 from copytrade.domain.instrument import Instrument
@@ -50,6 +50,7 @@ class Limits:
     refresh_concurrency: int = 8
     refresh_spread_s: float = 300.0  # one round of balances over all accounts takes so long
     connect_concurrency: int = 32
+    connect_wait_s: float = 5.0  # at start, for accounts whose venue is slow; they connect later, holding up nobody
     recheck_parked_every_s: float = 600.0
     warm_connections_max: int = 250
     keep_warm_every_s: float = 15.0
@@ -81,9 +82,11 @@ class Services:
     def instrument_of(self, record: OrderRecord) -> Instrument | None:
         return self.instrument(venue_of(record.account), record.symbol)
 
-    def kinds(self, instrument: Instrument | None) -> frozenset[OrderKind]:
-        """The orders that the instrument's venue has for it."""
-        return self.venues[instrument.venue].order_kinds(instrument) if instrument else frozenset()
+    def kinds(self, instrument: Instrument | None, asked: OrderKind) -> frozenset[OrderKind]:
+        """The orders that the instrument's venue has for it. It is not asked about market orders: all have them."""
+        if asked is OrderKind.MARKET or instrument is None:
+            return ALL_KINDS
+        return self.venues[instrument.venue].order_kinds(instrument)
 
     def stop_reason(self, role: Role, effect: Effect) -> SendStopped | None:
         """What keeps any order of this kind from leaving now: a failed ledger, the kill switch, or shutting down."""
