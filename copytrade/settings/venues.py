@@ -150,6 +150,7 @@ class OkxSettings(VenueSettings):
     """OKX API v5, spot, trading account."""
 
     base_url: BaseUrl = Field(default="https://www.okx.com", description="Where OKX's API is.")
+    stream_url: StreamUrl | None = _stream_url()
     currency: CurrencyName = Field(
         default="USDT", description="What equity is counted in, and what the markets that are copied are quoted in."
     )

@@ -85,9 +85,15 @@ _TABLE: dict[str, Refusal] = {
     "51020": _TOO_SMALL,
     "51024": Refusal(Reason.LOCKED_OUT, parks_account=True),
     "51121": _INVALID,
+    # The price that is to trigger the order has been reached already.
+    "51277": Refusal(Reason.VENUE_REFUSED),
+    "51278": Refusal(Reason.VENUE_REFUSED),
+    "51279": Refusal(Reason.VENUE_REFUSED),
+    "51280": Refusal(Reason.VENUE_REFUSED),
 }
 # A repeated client id means that our own earlier request may be at the venue: never a refusal.
-DUPLICATES = frozenset({"50071", "51011", "51016"})
+# `51065`, `51068`: the same of orders that wait for a price.
+DUPLICATES = frozenset({"50071", "51011", "51016", "51065", "51068"})
 # `50004`: "does not mean success or failure". `50001`, `50013`, `50026`: the system is busy, down or at fault.
 _PASSING = frozenset({"50001", "50004", "50013", "50026"})
 # New texts of the order family that can follow an order which was taken.
@@ -98,6 +104,8 @@ _DOUBTFUL = re.compile(
 NOT_THERE = frozenset({"51603"})
 # "Filled, cancelled or does not exist", "already being cancelled": what a cancel was to bring about.
 CANCEL_IS_OVER = frozenset({"51400", "51410", "51603"})
+# Why OKX cancelled an order (`cancelSource`): it was to be a maker and would have taken.
+WOULD_HAVE_FILLED = "31"
 
 
 def classify(code: str, message: str, *, row: bool = False) -> Verdict:

@@ -11,33 +11,24 @@ it, so taking it for absent is harmless.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
-from copytrade.domain.errors import VenueError, VenueUnavailable
+from copytrade.domain.errors import VenueUnavailable
 from copytrade.domain.venue import Execution, OrderTicket
-from copytrade.venues.okx.envelope import OK, Envelope
+from copytrade.venues.okx.envelope import OK
 from copytrade.venues.okx.errors import NOT_THERE
 from copytrade.venues.okx.orders import is_order_id, read_execution, rows
+from copytrade.venues.okx.paging import Ask, Lists, Refused, milliseconds, older_than
 
 logger = logging.getLogger(__name__)
 
-PAGE = 100  # orders or trades a page (OKX v5, order history and fills: "limit")
 # Times are OKX's own: look a little further back.
 OVERLAP = timedelta(seconds=60)
 # How far the quick lists reach back, less an hour for the time a look-up takes; beyond it the slower ones are read.
 ORDERS_REACH = timedelta(days=7) - timedelta(hours=1)
 FILLS_REACH = timedelta(days=3) - timedelta(hours=1)
-
-
-class Ask(Protocol):
-    """A signed read as it was answered, refusals included, or `VenueError`."""
-
-    def __call__(self, call: str, fields: Mapping[str, Any] | None = None) -> Awaitable[Envelope]: ...
-
-
-Refused = Callable[[str, str, str], VenueError]
 
 
 class Lookup:
@@ -60,7 +51,7 @@ class Lookup:
         self._inst_id = ticket.instrument.venue_symbol
         self._since = since - OVERLAP
         self._age = now - self._since
-        self._pages_max = pages_max
+        self._lists = Lists(ticket.account, ask, refused, pages_max)
         self._clock = clock
         self._seen: dict[str, Mapping[str, Any]] = {}
 
@@ -106,33 +97,13 @@ class Lookup:
             raise VenueUnavailable(f"OKX answers {len(found)} orders where one was asked for: it proves nothing")
         return found[0]
 
-    async def _pages(self, call: str, id_field: str, **more: str) -> AsyncIterator[list[Mapping[str, Any]]]:
-        """Page by page, each asked for by the last id of the one before, so that none is missed."""
-        fields = {"instType": "SPOT", "instId": self._inst_id, "limit": str(PAGE), **more}
-        for _ in range(self._pages_max):
-            envelope = await self._ask(call, fields)
-            if envelope.code != OK:
-                raise self._refused(call, envelope.code, envelope.message)
-            page = rows(envelope.data, "orders or trades")
-            yield page
-            if len(page) < PAGE or self._is_before(page[-1].get("ts")):
-                return
-            last = page[-1].get(id_field)
-            if not is_order_id(last) or last == fields.get("after"):
-                raise VenueUnavailable(f"OKX's answer to {call} cannot be followed to its end: it proves nothing")
-            fields["after"] = str(last)
-        raise VenueError(
-            f"{self._ticket.account}: more than {self._pages_max * PAGE} entries in {call}: the look-up of order "
-            f"{self._ticket.order_id} has no end. Look the order up by hand at okx.com"
-        )
+    def _pages(self, call: str, id_field: str, **more: str) -> AsyncIterator[list[Mapping[str, Any]]]:
+        fields = {"instType": "SPOT", "instId": self._inst_id, **more}
+        return self._lists.pages(call, id_field, fields, older_than(self._since, "ts"))
 
     @property
     def _begin(self) -> str:
-        return str(int(self._since.timestamp() * 1000))
-
-    def _is_before(self, time_ms: Any) -> bool:
-        """Whether a trade is older than what is looked for; lists come newest first."""
-        return isinstance(time_ms, str) and time_ms.isdigit() and int(time_ms) < int(self._begin)
+        return str(milliseconds(self._since))
 
     def _take(self, orders: list[Mapping[str, Any]]) -> None:
         # Whether a filter was applied is up to the venue, so the order's own id decides. The later answer wins.

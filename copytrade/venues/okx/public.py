@@ -15,8 +15,10 @@ from copytrade.domain.account import AccountId
 from copytrade.domain.errors import VenueError, VenueRefusedRead, VenueUnavailable
 from copytrade.domain.instrument import Instrument, MarketStatus
 from copytrade.domain.money import Price, parse_decimal
+from copytrade.domain.order import OrderKind
 from copytrade.domain.reasons import Reason
 from copytrade.domain.venue import Quote
+from copytrade.venues.budget import Pace
 from copytrade.venues.okx.account import OkxAccount
 from copytrade.venues.okx.clock import ClockOffset
 from copytrade.venues.okx.envelope import OK, read_envelope
@@ -26,6 +28,7 @@ from copytrade.venues.okx.names import InstrumentNames
 from copytrade.venues.okx.options import NAME, PUBLIC_PER_2_S, TIMESTAMP_WINDOW_S, OkxOptions
 from copytrade.venues.okx.orders import rows
 from copytrade.venues.okx.reads import OkxRetries, counter_for
+from copytrade.venues.okx.routes import NATIVE
 from copytrade.venues.okx.signer import OkxSigner
 from copytrade.venues.pool import Clock
 from copytrade.venues.retries import Sleep
@@ -83,6 +86,7 @@ class OkxVenue:
         self._clock_asked_at: float | None = None
         self._clock_doubted = False
         self._loading = asyncio.Lock()
+        self._stream_pace = Pace(self.options.stream_connects_per_s, monotonic)
         self._counters = {path: counter_for(most, monotonic) for path, most in PUBLIC_PER_2_S.items()}
 
     @property
@@ -107,6 +111,10 @@ class OkxVenue:
     def online(self) -> Sequence[Instrument]:
         """The markets that are open for trade."""
         return self._online
+
+    def order_kinds(self, instrument: Instrument) -> frozenset[OrderKind]:
+        """What OKX itself can do: in its spot markets everything, orders that wait for a price included."""
+        return NATIVE
 
     async def listed(self, inst_id: str) -> Instrument:
         """The instrument of an `instId`, the list read first if it has not been yet. Raises `VenueError`."""
@@ -227,6 +235,14 @@ class OkxVenue:
         if asked_at is None or self.monotonic() - asked_at >= self.options.clock_refresh_s:
             await self._refresh_clock()
         return await self.wire.warm(connections)
+
+    async def stream_turn(self) -> None:
+        """Wait until one more stream may be opened, and see that the clock is right for its login."""
+        await self.instruments_loaded()
+        wait_s = self._stream_pace.reserve_s()
+        if wait_s > 0:
+            await self.retries.sleep(wait_s)
+        await self.check_clock()
 
     async def close(self) -> None:
         await self.wire.close()

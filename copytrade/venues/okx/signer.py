@@ -26,13 +26,20 @@ CALLS = {
     "get_orders_history_archive": ("GET", "/api/v5/trade/orders-history-archive"),
     "get_fills": ("GET", "/api/v5/trade/fills"),
     "get_fills_history": ("GET", "/api/v5/trade/fills-history"),
+    "place_algo_order": ("POST", "/api/v5/trade/order-algo"),
+    "cancel_algo_order": ("POST", "/api/v5/trade/cancel-algos"),
+    "get_algo_order_details": ("GET", "/api/v5/trade/order-algo"),
+    "order_algos_list": ("GET", "/api/v5/trade/orders-algo-pending"),
+    "order_algos_history": ("GET", "/api/v5/trade/orders-algo-history"),
     "get_account_balance": ("GET", "/api/v5/account/balance"),
     "get_account_config": ("GET", "/api/v5/account/config"),
     "get_instruments": ("GET", "/api/v5/account/instruments"),
 }
 ALLOWED = frozenset(CALLS.values())
-# What goes into a query unchanged by any HTTP client. OKX's own ids and names need no more.
-_plain_in_query = re.compile(r"[A-Za-z0-9._-]*").fullmatch
+# What goes into a query unchanged by any HTTP client. OKX's own ids and names, and lists of them, need no more.
+_plain_in_query = re.compile(r"[A-Za-z0-9._,-]*").fullmatch
+# What the signature of a login to the WebSocket covers, after the time in seconds ("WebSocket, Login").
+_LOGIN = "GET/users/self/verify"
 
 
 class SignedRequest(NamedTuple):
@@ -63,6 +70,7 @@ class _Prepared:
 @cache
 def _sdk_class() -> Any:
     """The SDK's client without its way to the network; imported only when an account of OKX is made."""
+    from okx import utils  # type: ignore[import-untyped]
     from okx.Account import AccountAPI  # type: ignore[import-untyped]
     from okx.Trade import TradeAPI  # type: ignore[import-untyped]
 
@@ -88,10 +96,14 @@ def _sdk_class() -> Any:
         def _get_timestamp(self) -> str:
             return self.stamp
 
-        def _request(self, method: str, request_path: str, params: Mapping[str, Any]) -> Any:
+        def sign_text(self, text: str) -> str:
+            return str(utils.sign(text, self.API_SECRET_KEY).decode())
+
+        def _request(self, method: str, request_path: str, params: Any) -> Any:
             if (method, request_path) not in ALLOWED:
                 raise ValueError(f"{method} {request_path} is not a call this service makes")
-            return super()._request(method, request_path, _given(method, params))
+            given = [_given(method, row) for row in params] if isinstance(params, list) else _given(method, params)
+            return super()._request(method, request_path, given)
 
         def get(self, request_path: str, headers: Mapping[str, str | bytes]) -> _Prepared:
             return _Prepared(request_path, "", headers)
@@ -134,10 +146,23 @@ class OkxSigner:
             request.headers["expTime"] = str(int(expires.timestamp() * 1000))
         return request
 
+    def login(self, at: datetime) -> dict[str, Any]:
+        """The message that logs in to a private WebSocket; `at` is on OKX's clock. It holds key and passphrase."""
+        stamp = str(int(at.timestamp()))
+        words = {
+            "apiKey": self._sdk.API_KEY,
+            "passphrase": self._sdk.PASSPHRASE,
+            "timestamp": stamp,
+            "sign": self._sdk.sign_text(stamp + _LOGIN),
+        }
+        return {"op": "login", "args": [words]}
+
 
 def _given(method: str, params: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters that were given: the SDK fills in empty text and null for all others. Raises `ValueError`."""
-    given = {name: value for name, value in params.items() if value is not None and value != ""}
+    """The parameters that were given: the SDK fills in empty text, null and `[]` for the rest. Raises `ValueError`."""
+    if not isinstance(params, Mapping):
+        raise ValueError(f"{params!r:.40} is no set of parameters: OKX takes names and values")
+    given = {name: value for name, value in params.items() if value is not None and value not in ("", [])}
     for name, value in given.items():
         if not isinstance(value, str | bool):
             raise ValueError(f"{name} is a {type(value).__name__}: OKX takes text, and a float would lose digits")
