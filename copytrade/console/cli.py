@@ -161,6 +161,20 @@ def unkill(
     raise typer.Exit(run_unkill(_paths(config, users, state), place_exits=place_exits, as_json=as_json))
 
 
+@app.command("console-token")
+def console_token(
+    new: Annotated[bool, typer.Option("--new", help="Make a new token; sign-ins with the old one end.")] = False,
+    config: Config = CONFIG,
+    users: Users = USERS,
+    state: State = STATE,
+    as_json: AsJson = False,
+) -> None:
+    """The web console's token: whether there is one, and `--new` to make one, which is shown this once."""
+    from copytrade.console.web.tokens import run_console_token
+
+    raise typer.Exit(run_console_token(_paths(config, users, state), new=new, as_json=as_json))
+
+
 @app.command()
 def simulator(
     venues: Annotated[str, typer.Option("--venues", help="Comma-separated, or all.")] = "kraken",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import importlib
 import logging
 import os
 import resource
@@ -19,6 +20,7 @@ from copytrade.console.logs import set_up_logging
 from copytrade.console.operations import trade
 from copytrade.console.report import Report
 from copytrade.console.switching import FLATTEN_TIMEOUT_S
+from copytrade.console.web.logtail import LogTail
 from copytrade.domain.account import user_of
 from copytrade.domain.errors import CopyTradeError
 from copytrade.engine.killswitch import KillState
@@ -88,8 +90,14 @@ async def _run(paths: Paths, once: bool, redactor: Redactor) -> int:
         loop.add_signal_handler(number, stop.set)
     screen = Screen(redactor)
     reports: list[Report] = []
+    tail = LogTail(redactor.redact)
+
+    def alert(text: str) -> None:
+        screen(f"!! {text}")
+        tail.alert(text)
+
     hooks = Hooks(
-        alert=lambda text: screen(f"!! {text}"),
+        alert=alert,
         planned=lambda signal, copies: reports[0].planned(signal, copies) if reports else None,
     )
     system = System(paths, os.environ, hooks, redactor)
@@ -118,6 +126,10 @@ async def _run(paths: Paths, once: bool, redactor: Redactor) -> int:
         if once:
             await _settle(system, report, 0 if runner is None else await runner.step())
             return 0
+        if system.settings.console.enabled:
+            logging.getLogger().addHandler(tail)
+            stack.callback(logging.getLogger().removeHandler, tail)
+            stack.push_async_callback(_end, asyncio.create_task(_serve_console(system, redactor, tail, screen)))
         tasks = [asyncio.create_task(_follow_files(system, screen))]
         if runner is not None:
             tasks.append(asyncio.create_task(runner.run()))
@@ -127,6 +139,22 @@ async def _run(paths: Paths, once: bool, redactor: Redactor) -> int:
         await asyncio.gather(*tasks, return_exceptions=True)
         screen("stopping: orders on their way are followed to their answer first")
     return 1 if failed else 0
+
+
+async def _serve_console(system: System, redactor: Redactor, tail: LogTail, screen: Screen) -> None:
+    """The web page, until cancelled. What it stands on takes half a second to import: that is done beside trading."""
+    starting = await asyncio.to_thread(importlib.import_module, "copytrade.console.web.starting")
+    server = await starting.start_console(system, redactor, tail, screen)
+    if server is not None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await server.stop()
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def _until(stopping: asyncio.Task[Any], tasks: list[asyncio.Task[None]], system: System) -> bool:

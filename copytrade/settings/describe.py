@@ -19,8 +19,8 @@ equal.
 
 All settings are in `config/copytrade.yaml` and all have a default; an empty or missing file is fine. Unknown
 keys, duplicate keys and values out of range are refused with file, line and remedy. The file is watched: a
-change takes effect within two seconds, except for `mode`, `master`, `venues`, `paper`, `engine` and `log`,
-which take a restart. A broken file is refused whole and the last good one stays in force.
+change takes effect within two seconds, except for `mode`, `master`, `venues`, `paper`, `engine`, `console`
+and `log`, which take a restart. A broken file is refused whole and the last good one stays in force.
 """
 
 _USERS = """## Followers: `config/users/*.json`
@@ -113,6 +113,8 @@ def _default(field: FieldInfo) -> str:
         return "empty"
     if isinstance(default, bool):
         return f"`{str(default).lower()}`"
+    if isinstance(default, tuple):
+        return f"`[{', '.join(map(str, default))}]`"
     return f"`{default:g}`" if isinstance(default, float) else f"`{default}`"
 
 

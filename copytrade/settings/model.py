@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field
 
+from .console import ConsoleSettings
 from .fields import (
     VENUES,
     Amount,
@@ -25,6 +26,7 @@ from .fields import (
     exact,
     is_loopback,
 )
+from .strategy import ApexSettings, ScanSettings, Symbol
 from .venues import VenuesSettings
 
 
@@ -37,11 +39,15 @@ class MasterSettings(Section):
         Field(strict=True, pattern=r"^(none|sample|apex|[A-Za-z_][\w]*(\.[A-Za-z_][\w]*)*:[A-Za-z_]\w*)$"),
     ] = Field(
         default="none",
-        description="What places the master's orders. This version has `none` and, for paper mode, `sample`.",
+        description="What places the master's orders: `none`, `sample` (paper mode only), `apex`, or a class of your own "
+        "as `package.module:Class` (docs/strategy.md).",
     )
     watch: Switch = Field(
         default=False,
         description="Also copy orders placed on the master account by hand. Not served by this version: keep it false.",
+    )
+    blocked: tuple[Symbol, ...] = Field(
+        default=(), max_length=1000, description="Markets that no strategy buys. What it holds there it may still sell."
     )
     sample_every_s: Seconds = Field(default=6.0, ge=0.1, le=86_400, description="How often the sample strategy trades.")
     sample_instrument: Annotated[str, Field(strict=True, pattern=r"^[A-Z0-9.]{1,16}/[A-Z0-9.]{1,16}$")] = Field(
@@ -198,7 +204,10 @@ class Settings(Section):
     guards: GuardSettings = GuardSettings()
     venues: VenuesSettings = VenuesSettings()
     paper: PaperSettings = PaperSettings()
+    apex: ApexSettings = ApexSettings()
+    scan: ScanSettings = ScanSettings()
     engine: EngineSettings = EngineSettings()
+    console: ConsoleSettings = ConsoleSettings()
     log: LogSettings = LogSettings()
 
     def overridden_venues(self) -> tuple[Venue, ...]:

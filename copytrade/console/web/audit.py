@@ -1,0 +1,100 @@
+"""Who did what from where: one line for each action of the console, each line chained to the one before it by hash.
+
+The file is `state/console_audit.jsonl`, for this user's eyes alone; it only grows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+AUDIT_FILE = "console_audit.jsonl"
+_TAIL_BYTES = 256 << 10  # as far back as the page shows; older lines are in the file
+_START = "0" * 64
+
+Json = dict[str, Any]
+
+
+class AuditTrail(Protocol):
+    """Keeps records of what operators did."""
+
+    async def record(self, who: str, where: str, what: str, **more: Any) -> None:
+        """Keep one record, durably. Raises `OSError` when that cannot be done."""
+        ...
+
+    async def latest(self, limit: int) -> list[Json]:
+        """The last records, newest first."""
+        ...
+
+
+class AuditFile:
+    """The trail as a file. Writes happen in a thread: a slow disk must not hold up the event loop."""
+
+    def __init__(self, state: Path, clock: Callable[[], datetime], redact: Callable[[str], str]) -> None:
+        self.path = state / AUDIT_FILE
+        self._clock = clock
+        self._redact = redact
+        self._lock = threading.Lock()
+        self._last: str | None = None
+
+    async def record(self, who: str, where: str, what: str, **more: Any) -> None:
+        at = self._clock().isoformat(timespec="milliseconds")
+        body = {"at": at, "who": who, "where": where, "what": what, **more}
+        await asyncio.to_thread(self._append, json.loads(self._redact(json.dumps(body))))
+
+    async def latest(self, limit: int) -> list[Json]:
+        lines = await asyncio.to_thread(self._tail)
+        return [json.loads(line) for line in lines[::-1][:limit]]
+
+    def _append(self, body: Json) -> None:
+        with self._lock:
+            if self._last is None:
+                lines = self._tail()
+                self._last = json.loads(lines[-1])["hash"] if lines else _START
+            digest = chained(self._last, body)
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            try:
+                os.write(descriptor, json.dumps({**body, "hash": digest}).encode() + b"\n")
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            self._last = digest
+
+    def _tail(self) -> list[str]:
+        try:
+            with self.path.open("rb") as file:
+                size = file.seek(0, os.SEEK_END)
+                file.seek(max(0, size - _TAIL_BYTES))
+                text = file.read().decode("utf-8", "replace")
+        except FileNotFoundError:
+            return []
+        lines = text.splitlines()
+        return lines[1:] if size > _TAIL_BYTES else lines
+
+
+def chained(before: str, body: Json) -> str:
+    """The hash of a record, which depends on the one before it."""
+    text = json.dumps(body, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(f"{before}{text}".encode()).hexdigest()
+
+
+def first_break(path: Path) -> int | None:
+    """The number of the first line (from 1) that was changed, put in or follows one that was taken out; None: whole."""
+    last = _START
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            body = json.loads(line)
+            digest = body.pop("hash")
+        except (ValueError, KeyError, AttributeError):
+            return number
+        if digest != chained(last, body):
+            return number
+        last = digest
+    return None

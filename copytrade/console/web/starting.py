@@ -1,0 +1,103 @@
+"""The console of a running worker: its parts from the system, its token, its address on the screen."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from copytrade.console.web.access import TokenFile
+from copytrade.console.web.actions import EngineActions, SetMode
+from copytrade.console.web.app import Probes
+from copytrade.console.web.logtail import LogTail
+from copytrade.console.web.server import CannotServe, ConsoleServer
+from copytrade.console.web.sources import DriftProvider, EngineSources, FactsProvider
+from copytrade.domain.account import Mode, user_of
+from copytrade.settings.redaction import Redactor
+from copytrade.wiring.paths import Paths
+from copytrade.wiring.system import System
+
+log = logging.getLogger("copytrade.console")
+
+Say = Callable[[str], None]
+
+
+async def start_console(
+    system: System,
+    redactor: Redactor,
+    tail: LogTail,
+    say: Say,
+    *,
+    drift: DriftProvider | None = None,
+    venue_facts: FactsProvider | None = None,
+    metrics: Callable[[], str] | None = None,
+    reconcile: Callable[[str | None], Any] | None = None,
+    flatten: Callable[[str], Any] | None = None,
+) -> ConsoleServer | None:
+    """Serve it and tell where; None when that cannot be done, which is told too. Never raises."""
+    settings, engine = system.settings, system.engine
+    sources = EngineSources(engine, settings.mode, settings.master.strategy, redactor.redact, drift, venue_facts)
+    actions = EngineActions(engine, mode_setter(system.paths), reconcile, flatten)
+    server = ConsoleServer(
+        settings.console, system.paths.state, system.paths.ledger, sources, actions, probes(system, metrics), tail,
+        redactor.redact, engine.services.clock,
+    )  # fmt: skip
+    try:
+        await server.start()
+        say(f"console: {server.url}{f' ({server.note})' if server.note else ''}")
+        show_first_token(TokenFile(system.paths.state), redactor, say)
+    except (CannotServe, OSError) as error:
+        say(f"!! {error}; trading goes on without the console")
+        await server.stop()
+        return None
+    except Exception as error:  # a page must never be what stops an order
+        log.exception("the console cannot start")
+        say(f"!! the console cannot start ({type(error).__name__}, see the log); trading goes on without it")
+        await server.stop()
+        return None
+    return server
+
+
+def show_first_token(tokens: TokenFile, redactor: Redactor, say: Say) -> None:
+    """Make the first token and show it to whoever sits at the terminal; where nobody does, say how to make one.
+
+    It goes past the redactor on purpose, and only here; from then on the redactor knows it. Raises `OSError`.
+    """
+    if tokens.exists():
+        return
+    if not sys.stdout.isatty():  # a log or a journal would keep it
+        say("  no token yet, so nobody can sign in: make one with python -m copytrade console-token --new")
+        return
+    token = tokens.renew()
+    sys.stdout.write(f"  sign in with this token, which is shown only now: {token}\n")
+    sys.stdout.flush()
+    redactor.add(token)
+
+
+def probes(system: System, metrics: Callable[[], str] | None) -> Probes:
+    """Healthy while the ledger can be written; ready once the engine takes trades."""
+
+    def healthy() -> tuple[bool, str]:
+        well = system.ledger.failed is None
+        return well, "healthy" if well else "the ledger failed"
+
+    def ready() -> tuple[bool, str]:
+        services = system.engine.services
+        well = system.engine.ready.is_set() and system.ledger.failed is None and not services.closing.is_set()
+        return well, "ready" if well else "not ready"
+
+    return Probes(healthy, ready, metrics)
+
+
+def mode_setter(paths: Paths) -> SetMode | None:
+    """What edits the user files, where this version has it."""
+    if importlib.util.find_spec("copytrade.console.enrolling") is None:
+        return None
+
+    def set_mode(account: str, mode: Mode) -> object:
+        enrolling: Any = importlib.import_module("copytrade.console.enrolling")
+        return enrolling.set_mode(paths, user_of(account), mode.value)  # type: ignore[arg-type]
+
+    return set_mode

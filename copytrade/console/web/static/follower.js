@@ -1,0 +1,90 @@
+import { act, badge, by, clock, dot, el, get, ifAsked, money, quantity, side, toast, words } from "./ui.js";
+import { frame } from "./frame.js";
+import { Table } from "./table.js";
+import { curve } from "./curve.js";
+
+const key = document.body.dataset.key;
+const path = `/api/followers/${encodeURIComponent(key)}`;
+const MODES = {
+  active: "Entries and exits flow.", close_only: "Exits flow, entries do not.",
+  paused: "Exits flow, entries do not, for the time being.", disarmed: "Nothing flows, exits neither: they are held for your word.",
+};
+const LIMITS = {
+  max_user_risk: "Risk of one entry", multiplier: "Multiplier", max_order: "Largest entry", max_exposure: "Exposure",
+  max_daily_loss: "Daily loss", max_drawdown: "Drawdown",
+};
+
+const table = new Table(by("table"), {
+  key: (row) => row.order_id, empty: "No orders yet.",
+  wide: "150px 60px minmax(90px, .7fr) 100px 120px 120px 110px minmax(200px, 2fr)", phone: "74px minmax(0, 1fr) auto",
+  columns: [
+    { name: "at", title: "At", cell: (row) => (row.signal_id ? el("a", { href: `/signals/${row.signal_id}` }, clock(row.planned_at)) : clock(row.planned_at)) },
+    { name: "side", title: "Side", cls: "wide-only", cell: (row) => side(row.side) },
+    { name: "symbol", title: "Instrument", cell: (row) => row.symbol },
+    { name: "state", title: "State", cell: (row) => badge(row.state) },
+    { name: "quantity", title: "Quantity", cls: "num wide-only", cell: (row) => quantity(row.quantity) },
+    { name: "filled", title: "Filled", cls: "num wide-only", cell: (row) => quantity(row.filled) },
+    { name: "cost", title: "Cost", cls: "num wide-only", cell: (row) => (Number(row.cost) ? money(row.cost) : "–") },
+    { name: "why", title: "Why", cls: "wide-only", cell: (row) => el("span", { class: "mute", title: `${row.reason} ${row.detail}` }, row.detail ? `${row.reason} (${row.detail})` : row.reason) },
+  ],
+});
+
+function setMode(mode) {
+  ifAsked({ title: `Set ${key} to ${words(mode)}?`, text: MODES[mode], yes: `Set to ${words(mode)}`, danger: mode === "disarmed" },
+    () => act(`${path}/mode`, { mode, confirm: key }), `${key} is ${words(mode)} within two seconds.`);
+}
+
+function acts(body) {
+  if (body.master) return;
+  const modes = Object.keys(MODES).map((mode) => el("button", { type: "button", "aria-pressed": body.mode === mode, onclick: () => setMode(mode) }, words(mode)));
+  by("acts").replaceChildren(
+    el("div", { class: "seg", role: "group", "aria-label": "Mode" }, ...modes),
+    el("button", { type: "button", class: "plain", onclick: () => ifAsked({ title: `Reconcile ${key}?`, text: "Compares the copied positions with what the venue says.", yes: "Reconcile" }, () => act("/api/reconcile", { account: key, confirm: key }), "Compared.") }, "Reconcile"),
+    el("button", { type: "button", class: "danger quiet", onclick: () => ifAsked({ title: `Flatten ${key}?`, text: "Closes its copied positions at the market.", yes: "Flatten", danger: true, type: key }, () => act(`${path}/flatten`, { confirm: key }), "Its positions are being closed.") }, "Flatten"),
+  );
+}
+
+function limits(body) {
+  by("limits").replaceChildren(...body.limits.map((limit) => {
+    const shown = limit.name === "max_user_risk" || limit.name === "max_drawdown" ? `${(100 * limit.limit).toFixed(1)} %` : limit.name === "multiplier" ? `× ${quantity(limit.limit)}` : money(limit.limit);
+    const used = limit.used ? `${money(limit.used)} of ${shown}` : shown;
+    let track = null;
+    if (limit.share !== undefined) {
+      track = el("div", { class: "track" }, el("i", {}));
+      track.firstChild.style.width = `${100 * limit.share}%`;
+    }
+    return el("div", { class: "limit" }, el("span", {}, LIMITS[limit.name], limit.means ? el("small", {}, ` ${money(limit.means.split(" ")[0])} ${limit.means.split(" ").slice(1).join(" ")}`) : null), el("b", {}, used), track);
+  }));
+}
+
+function show(body) {
+  by("name").textContent = body.name || body.account;
+  by("account").replaceChildren(`${body.account} · `, badge(body.mode), " ", body.master ? badge("master") : "");
+  by("equity").replaceChildren(money(body.equity), " ", el("small", {}, body.currency));
+  by("cash").replaceChildren(body.cash ? `${money(body.cash)} free cash · read ` : "not read yet", body.balances_at ? clock(body.balances_at) : "");
+  by("lane").hidden = !["parked", "down", "held"].includes(body.lane);
+  by("lane").className = body.lane === "held" ? "note warn" : "note bad";
+  by("lane").replaceChildren(dot(body.lane), ` ${body.lane}: ${body.lane_text}`);
+  const positions = body.positions.flatMap((each) => [el("span", {}, each.symbol), el("b", {}, quantity(each.quantity))]);
+  by("positions").replaceChildren(positions.length ? el("div", { class: "list" }, ...positions) : el("p", { class: "sub" }, "flat"));
+  limits(body);
+  acts(body);
+  const points = body.curve.map(([when, equity]) => [Date.parse(when), Number(equity)]);
+  if (body.equity && body.balances_at) points.push([Date.parse(body.balances_at), Number(body.equity)]);
+  curve(by("curve"), points, body.currency);
+  table.replace(body.orders);
+}
+
+async function load() {
+  try {
+    show(await get(path));
+  } catch (error) {
+    table.nothing.textContent = error.message;
+  }
+}
+
+let soon = 0;
+frame([`account:${key}`], { [`account:${key}`]: () => { clearTimeout(soon); soon = setTimeout(load, 500); } });
+load();
+setInterval(() => { if (!document.hidden) load(); }, 5000);
+export { toast };
