@@ -94,7 +94,7 @@ def test_duplicates_may_be_refused_and_ids_forgotten(clock):
         ("SELL", {"market_market_ioc": {"base_size": "2"}}, "INSUFFICIENT_FUND"),
         ("HOLD", {"market_market_ioc": {"base_size": "1"}}, "INVALID_SIDE"),
         ("BUY", {"market_market_fok": {"base_size": "0.001"}}, "UNSUPPORTED_ORDER_CONFIGURATION"),
-        ("BUY", {"stop_limit_stop_limit_gtc": {"base_size": "1"}}, "UNSUPPORTED_ORDER_CONFIGURATION"),
+        ("BUY", {"twap_limit_gtd": {"base_size": "1"}}, "UNSUPPORTED_ORDER_CONFIGURATION"),
         ("BUY", {"sor_limit_ioc": {"base_size": "0.001", "limit_price": "50000.001"}}, "INVALID_PRICE_PRECISION"),
         ("BUY", {"limit_limit_gtc": {"base_size": "0.001", "limit_price": "50000", "post_only": True}},
          "INVALID_LIMIT_PRICE_POST_ONLY"),

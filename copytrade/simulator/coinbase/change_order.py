@@ -8,6 +8,7 @@ from copytrade.simulator.coinbase import params
 from copytrade.simulator.coinbase.call import Call
 from copytrade.simulator.coinbase.errors import invalid
 from copytrade.simulator.coinbase.listing import BY_SYMBOL
+from copytrade.simulator.coinbase.shapes import number
 from copytrade.simulator.exchange import OrderRefused
 from copytrade.simulator.orders import Order
 
@@ -42,9 +43,13 @@ def _cancel(call: Call, order_id: str) -> str | None:
 
 
 def edit_order(call: Call) -> Any:
-    """Edit Order: an open limit order gets another price and size and keeps its id. Both have to be sent."""
+    """Edit Order: an open order with a limit gets another price and size and keeps its id. Both have to be sent.
+
+    A stop-limit order or a bracket may get another stop as well, as long as it was not triggered.
+    """
     order = own_order(call, params.text(call.body, "order_id"))
     price, size = params.decimal(call.body, "price"), params.decimal(call.body, "size")
+    stop = params.decimal(call.body, "stop_price")
     if order is None:
         return _not_edited("ORDER_NOT_FOUND")
     market = BY_SYMBOL[order.request.symbol].market
@@ -56,11 +61,18 @@ def edit_order(call: Call) -> Any:
         return _not_edited("INVALID_EDITED_PRICE")
     if not size or size % market.lot_step or size < market.order_min or size * price < market.cost_min:
         return _not_edited("INVALID_EDITED_SIZE")
+    if stop is not None and (order.stop_price is None or stop % market.tick_size):
+        return _not_edited("INVALID_EDITED_STOP_PRICE")
+    if stop is not None and not order.armed:
+        return _not_edited("STOP_ALREADY_TRIGGERED")
     try:
-        call.exchange.amend(order, size, price)
+        call.exchange.amend(order, size, price, stop_price=stop)
     except OrderRefused as refused:
         too_small = refused.reason == OrderRefused.TOO_SMALL
         return _not_edited("CANNOT_EDIT_TO_BELOW_FILLED_SIZE" if too_small else "COMMANDER_REJECTED_EDIT_ORDER")
+    edit = {"price": number(price), "size": number(size), "replace_accept_timestamp": params.rfc3339(call.now_s)}
+    call.desk.edits.setdefault(order.order_id, []).append(edit)
+    call.keep(order.order_id)
     return {"success": True, "errors": []}
 
 

@@ -16,18 +16,23 @@ from copytrade.simulator.coinbase.call import Call
 from copytrade.simulator.coinbase.errors import OrderFailed
 from copytrade.simulator.coinbase.listing import BY_ID, BY_SYMBOL, QUOTE_STEPS, Product
 from copytrade.simulator.coinbase.shapes import number
+from copytrade.simulator.coinbase.triggers import check_supported, read_trigger
 from copytrade.simulator.exchange import OrderRefused
 from copytrade.simulator.ids import bytes_for
 from copytrade.simulator.orders import NewOrder, Order
 
-# What each configuration is to the matching engine. The others (market FOK, stop-limit, bracket, TWAP, scaled) are
-# answered as not supported, which is what spot accounts report of most of them.
+# What each configuration is to the matching engine. The others (market FOK, TWAP, scaled) are answered as not
+# supported, which is what spot accounts report of them.
 _TIME_IN_FORCE = {
     "market_market_ioc": "IOC",
     "sor_limit_ioc": "IOC",
     "limit_limit_gtc": "GTC",
     "limit_limit_gtd": "GTD",
     "limit_limit_fok": "FOK",
+    "stop_limit_stop_limit_gtc": "GTC",
+    "stop_limit_stop_limit_gtd": "GTD",
+    "trigger_bracket_gtc": "GTC",
+    "trigger_bracket_gtd": "GTD",
 }
 _CLOSED_FLAGS = {"trading_disabled", "is_disabled", "view_only", "cancel_only"}
 _REFUSALS = {
@@ -65,7 +70,7 @@ def create_order(call: Call) -> Any:
     except OrderRefused as refused:
         raise OrderFailed(_REFUSALS[refused.reason], configuration) from None
     call.desk.configurations[order.order_id] = checked.configuration
-    call.keep(order.order_id, checked.configuration)
+    call.keep(order.order_id)
     return _created(call, order)
 
 
@@ -107,10 +112,12 @@ def check_order(call: Call, client_id: str) -> Checked:
     if product is None:
         raise OrderFailed(errors.INVALID_PRODUCT)
     name, values = _configuration(call)
+    check_supported(name, call.desk.rules)
     is_limit = name != "market_market_ioc"
     post_only = values.get("post_only") is True
     _check_flags(call.desk.flagged(product.market.symbol), is_limit, post_only)
     limit_price = _limit_price(product, values) if is_limit else None
+    trigger = read_trigger(call, name, product, side, values, limit_price)
     volume, in_quote = _size(call, product, side, values, limit_price)
     request = NewOrder(
         account=call.account.name,
@@ -120,9 +127,12 @@ def check_order(call: Call, client_id: str) -> Checked:
         limit_price=limit_price,
         volume_in_quote=in_quote,
         time_in_force=_TIME_IN_FORCE[name],
-        expires_at_s=_end_time(call, values) if name == "limit_limit_gtd" else None,
+        expires_at_s=_end_time(call, values) if name.endswith("_gtd") else None,
         post_only=post_only,
         client_id=client_id,
+        trigger=trigger.trigger,
+        stop_price=trigger.stop_price,
+        bracket_stop=trigger.bracket_stop,
     )
     return Checked(request, {name: dict(values)})
 

@@ -8,10 +8,10 @@ from typing import Any
 from copytrade.simulator.coinbase.call import Desk
 from copytrade.simulator.coinbase.listing import BY_SYMBOL
 from copytrade.simulator.coinbase.params import rfc3339
-from copytrade.simulator.orders import CANCELED, CLOSED, EXPIRED, ZERO, Fill, Order
+from copytrade.simulator.orders import CANCELED, CLOSED, EXPIRED, ZERO, Fill, NewOrder, Order
 
 _STATUSES = {CLOSED: "FILLED", CANCELED: "CANCELLED", EXPIRED: "EXPIRED"}
-_TIF = {
+TIME_IN_FORCE = {
     "GTC": "GOOD_UNTIL_CANCELLED",
     "GTD": "GOOD_UNTIL_DATE_TIME",
     "IOC": "IMMEDIATE_OR_CANCEL",
@@ -31,7 +31,38 @@ def status_of(order: Order, desk: Desk) -> str:
         return _STATUSES[order.status]
     if order.order_id in desk.cancelling:
         return "CANCEL_QUEUED"
-    return "OPEN" if order.resting or order.filled else "PENDING"
+    if order.waits:
+        return desk.rules.stop_status
+    return "OPEN" if order.resting or order.filled or order.triggered_at_s is not None else "PENDING"
+
+
+def type_of(request: NewOrder) -> str:
+    """What kind of order it is, in the word of the history."""
+    if request.bracket_stop is not None:
+        return "BRACKET"
+    if request.trigger:
+        return "STOP_LIMIT"
+    return "MARKET" if request.limit_price is None else "LIMIT"
+
+
+def trigger_status(order: Order) -> str:
+    """Whether an order waits for a price."""
+    if order.stop_price is None:
+        return "INVALID_ORDER_TYPE"
+    return "STOP_PENDING" if order.armed else "STOP_TRIGGERED"
+
+
+def configuration(order: Order, desk: Desk) -> dict[str, Any]:
+    """An order's configuration as it was sent, or with the figures of its last edit."""
+    sent = desk.configurations.get(order.order_id, {})
+    if not order.amended or not desk.rules.edits_configure:
+        return sent
+    name, values = next(iter(sent.items()))
+    changed = {"limit_price": order.limit_price, "base_size": order.volume}
+    if order.stop_price is not None:
+        changed["stop_trigger_price" if order.request.bracket_stop is not None else "stop_price"] = order.stop_price
+    shown = {field: number(value) for field, value in changed.items() if value is not None}
+    return {name: {**{field: value for field, value in values.items() if field != "quote_size"}, **shown}}
 
 
 def order_object(order: Order, desk: Desk, fill_times_s: list[float]) -> dict[str, Any]:
@@ -43,15 +74,16 @@ def order_object(order: Order, desk: Desk, fill_times_s: list[float]) -> dict[st
         share = Decimal(100)
     sign = 1 if request.side == "buy" else -1
     reason = order.reason or ""
+    shown = {"last_update_time": rfc3339(updated_s(order, fill_times_s))} if desk.rules.update_times else {}
     return {
         "order_id": order.order_id,
         "product_id": BY_SYMBOL[request.symbol].product_id,
         "user_id": request.account,
-        "order_configuration": desk.configurations.get(order.order_id, {}),
+        "order_configuration": configuration(order, desk),
         "side": request.side.upper(),
         "client_order_id": request.client_id,
         "status": status_of(order, desk),
-        "time_in_force": _TIF[request.time_in_force],
+        "time_in_force": TIME_IN_FORCE[request.time_in_force],
         "created_time": rfc3339(order.accepted_at_s),
         "completion_percentage": format(share.quantize(Decimal("0.01")), "f"),
         "filled_size": number(order.filled),
@@ -64,8 +96,8 @@ def order_object(order: Order, desk: Desk, fill_times_s: list[float]) -> dict[st
         "total_fees": number(order.fee),
         "size_inclusive_of_fees": request.volume_in_quote and desk.rules.quote_size_includes_fee,
         "total_value_after_fees": number(order.cost + sign * order.fee),
-        "trigger_status": "INVALID_ORDER_TYPE",
-        "order_type": "MARKET" if request.limit_price is None else "LIMIT",
+        "trigger_status": trigger_status(order),
+        "order_type": type_of(request),
         "reject_reason": "REJECT_REASON_UNSPECIFIED",
         "settled": order.status == CLOSED,
         "product_type": "SPOT",
@@ -75,8 +107,15 @@ def order_object(order: Order, desk: Desk, fill_times_s: list[float]) -> dict[st
         "outstanding_hold_amount": number(order.hold),
         "is_liquidation": False,
         "last_fill_time": rfc3339(fill_times_s[-1]) if fill_times_s else None,
-        "edit_history": [],
+        "edit_history": list(desk.edits.get(order.order_id, [])),
+        **shown,
     }
+
+
+def updated_s(order: Order, fill_times_s: list[float]) -> float:
+    """When an order last changed; edits apart."""
+    moments = (order.accepted_at_s, order.triggered_at_s, order.closed_at_s, *fill_times_s[-1:])
+    return max(moment for moment in moments if moment is not None)
 
 
 def fill_object(fill: Fill, order: Order) -> dict[str, Any]:

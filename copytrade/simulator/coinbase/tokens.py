@@ -117,6 +117,20 @@ class KeyRing:
 
     def authenticate(self, authorization: str | None, verb: str, path: str, host: str, now_s: float) -> ApiKey:
         """The key a request is from. Raises CoinbaseError (401) unless every part of its token holds."""
+        key, claims = self._signed(authorization, now_s)
+        if not _meant_for(claims, {f"{verb} {VENUE_HOST}{path}", f"{verb} {host}{path}"}):
+            raise unauthorized()
+        return key
+
+    def authenticate_stream(self, token: str | None, now_s: float) -> ApiKey:
+        """The key a message to the stream is from; its token names no request. Raises CoinbaseError (401)."""
+        key, claims = self._signed(f"Bearer {token}", now_s)
+        if claims.get("iss") != "cdp" or "uri" in claims or "uris" in claims:
+            raise unauthorized()
+        return key
+
+    def _signed(self, authorization: str | None, now_s: float) -> tuple[ApiKey, dict[str, Any]]:
+        """The key of a token that holds now, and its claims."""
         try:
             header, claims, signed, signature = _parts(authorization)
         except ValueError:
@@ -124,10 +138,9 @@ class KeyRing:
         key = self._keys.get(str(header.get("kid")))
         if key is None or header.get("typ", "JWT") != "JWT" or not _signed_by(key, header, signed, signature):
             raise unauthorized()
-        uris = {f"{verb} {VENUE_HOST}{path}", f"{verb} {host}{path}"}
-        if claims.get("sub") != key.name or not _meant_for(claims, uris) or not self._timely(claims, now_s):
+        if claims.get("sub") != key.name or not self._timely(claims, now_s):
             raise unauthorized()
-        return key
+        return key, claims
 
     def _timely(self, claims: dict[str, Any], now_s: float) -> bool:
         begin, end = claims.get("nbf"), claims.get("exp")

@@ -28,6 +28,7 @@ from copytrade.simulator.coinbase.tokens import (
     read_secret,
     secret_text,
 )
+from copytrade.simulator.coinbase.user_stream import UserStream
 from copytrade.simulator.exchange import Exchange
 from copytrade.simulator.faults import Fault
 from copytrade.simulator.ids import IdMaker, bytes_for
@@ -164,6 +165,12 @@ class CoinbaseSimulator(SimulatedVenue):
                 self.counts.error(error.text, self.identify(incoming)[2])
                 return error.reply
 
+    def open_stream(self, incoming: Incoming) -> UserStream | None:
+        """The stream of users' orders is at the root, as at its own host at Coinbase."""
+        if incoming.path not in ("", "/"):
+            return None
+        return UserStream(self.books, self._desk, self._keys.authenticate_stream, self.clock())
+
     def _answer(self, incoming: Incoming, fault: Fault | None) -> Reply:
         found = find_route(incoming.verb, incoming.path)
         now_s = self.clock()
@@ -192,7 +199,7 @@ class CoinbaseSimulator(SimulatedVenue):
             path_part=unquote(part),
             now_s=self.exchange.now_s,
             fault=fault,
-            keep=self._keep_configuration,
+            keep=self._keep,
         )
         try:
             answer = route.handler(call)
@@ -217,9 +224,11 @@ class CoinbaseSimulator(SimulatedVenue):
         kind = "ecdsa" if secret_text(private).startswith("-----BEGIN") else "ed25519"
         return ApiKey(name, account, permissions, private.public_key(), kind, created_at_s)
 
-    def _keep_configuration(self, order_id: str, configuration: dict[str, Any]) -> None:
+    def _keep(self, order_id: str) -> None:
         if self._store is not None:
-            self._store.put("configuration", order_id, configuration)
+            self._store.put("configuration", order_id, self._desk.configurations[order_id])
+            if order_id in self._desk.edits:
+                self._store.put("edits", order_id, {"edits": self._desk.edits[order_id]})
 
     def _load(self, store: Store) -> None:
         """Keys whose secret comes from the seed work at once; others wait for `add_account` with their secret."""
@@ -229,6 +238,8 @@ class CoinbaseSimulator(SimulatedVenue):
             self._keys.put(self._made_key(name, record["account"], permissions, private, record["created_at_s"]))
         for order_id, configuration in store.load("configuration"):
             self._desk.configurations[order_id] = configuration
+        for order_id, record in store.load("edits"):
+            self._desk.edits[order_id] = record["edits"]
 
 
 def _uuid_maker(seed: int, kind: str) -> IdMaker:
