@@ -7,6 +7,7 @@ from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
+import pytest
 from ports import LedgerAround
 from venues_world import VenuesDesk, VenuesWorld
 from world import until
@@ -138,17 +139,26 @@ async def test_an_exit_behind_an_entry_that_waits_for_its_market_follows_it_ther
             assert world.holds("okx", "alice_smith") < STEP
 
 
-async def test_an_exit_takes_along_what_an_entry_finds_in_a_market_that_is_held_already(tmp_path: Path) -> None:
+@pytest.mark.parametrize("listed", [False, True])
+async def test_an_exit_takes_along_what_an_entry_finds_in_a_market_that_is_held_already(
+    tmp_path: Path, listed: bool
+) -> None:
+    """With the list still to be read, and with the list there but the entry not sized yet."""
     async with world_of(tmp_path) as world:
         async with world.trading() as desk:
             await connected(desk)
             await desk.buy("1000")
             await desk.settled()
         signal = await unplanned(world)
+        world.sims["okx"].add_fault("delay", when="before", method="GET /account/config", delay_ms=1_500)
         async with world.trading() as desk:
             await waiting(desk, signal)
             await until(lambda: desk.connected("kraken", "master"), "the master is connected")
-            await desk.sell()
+            if listed:
+                await until(lambda: desk.engine.services.instrument("okx", "BTC/USDT"), "the list is there")
+            out = await desk.sell()
+            await until(lambda: desk.copies(out), "the exit is planned")
+            assert desk.copy(signal, ALICE).state is OrderState.DEFERRED
             await desk.settled()
             assert world.holds("okx", "alice_smith") < STEP
             assert {order["symbol"] for order in world.orders("okx", "alice_smith")} == {"BTC/USDT"}
