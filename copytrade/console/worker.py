@@ -29,7 +29,7 @@ from copytrade.settings.faults import SettingsError
 from copytrade.settings.redaction import Redactor
 from copytrade.settings.watch import Rejected
 from copytrade.wiring.paths import Paths
-from copytrade.wiring.strategy import StrategyRunner, make_strategy
+from copytrade.wiring.strategy import make_runner
 from copytrade.wiring.system import Hooks, System
 
 FILES_EVERY_S = 0.5  # a change takes effect within two seconds, a slow disk and a large folder included
@@ -118,11 +118,7 @@ async def _run(paths: Paths, once: bool, redactor: Redactor) -> int:
         server = ControlServer(paths.socket, _handlers(system))
         await server.start()
         stack.push_async_callback(server.stop)
-        strategy = make_strategy(system.settings)
-        runner = None
-        if strategy is not None:
-            positions_max = system.settings.guards.max_positions
-            runner = StrategyRunner(system.engine, strategy, positions_max, lambda text: screen(f"!! {text}"))
+        runner = make_runner(system, lambda text: screen(f"!! {text}"))
         if once:
             await _settle(system, report, 0 if runner is None else await runner.step())
             return 0

@@ -39,8 +39,8 @@ class MasterSettings(Section):
         Field(strict=True, pattern=r"^(none|sample|apex|[A-Za-z_][\w]*(\.[A-Za-z_][\w]*)*:[A-Za-z_]\w*)$"),
     ] = Field(
         default="none",
-        description="What places the master's orders: `none`, `sample` (paper mode only), `apex`, or a class of your own "
-        "as `package.module:Class` (docs/strategy.md).",
+        description="What places the master's orders: `none`, `sample` (paper mode only), `apex`, or a class of your "
+        "own as `package.module:Class` (docs/strategy.md).",
     )
     watch: Switch = Field(
         default=False,

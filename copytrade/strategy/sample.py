@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
-
-from copytrade.domain.money import NO_QUANTITY, Amount, Quantity
+from copytrade.domain.money import Amount, Quantity
 from copytrade.domain.order import Side
-from copytrade.strategy.port import Wish
+from copytrade.strategy.port import Decision, Needs, View, Wish
 
 
 class SampleStrategy:
@@ -16,17 +13,17 @@ class SampleStrategy:
     name = "sample"
 
     def __init__(self, symbol: str, amount: Amount, every_s: float) -> None:
-        self._symbol = symbol
         self._amount = amount
-        self.every_s = every_s
+        self._every_s = every_s
+        self.needs = Needs(symbols=(symbol,), every_s=every_s)
 
-    def decide(self, now: datetime, positions: Mapping[str, Quantity]) -> Sequence[Wish]:
-        step = int(now.timestamp() / self.every_s)
-        key, held = str(step), positions.get(self._symbol, NO_QUANTITY)
-        move = step % 4
-        if move in (0, 1) or not held:
+    def decide(self, view: View) -> Decision:
+        """It needs no memory: what it does follows from the time, and so does the key."""
+        step = round(view.at_s / self._every_s)
+        key, move = str(step), step % 4
+        if move in (0, 1) or not view.held:
             amount = self._amount if move != 1 else Amount(self._amount.value / 2)
-            return [Wish(key, self._symbol, Side.BUY, amount=amount)]
+            return Decision(wish=Wish(key, Side.BUY, amount=amount))
         if move == 2:
-            return [Wish(key, self._symbol, Side.SELL, quantity=Quantity(held.value / 2))]
-        return [Wish(key, self._symbol, Side.SELL, whole=True)]
+            return Decision(wish=Wish(key, Side.SELL, quantity=Quantity(view.held.value / 2)))
+        return Decision(wish=Wish(key, Side.SELL, whole=True))

@@ -1,21 +1,22 @@
-"""Runs the master's strategy: its wishes become requests at the master desk."""
+"""Makes the master's strategy from the settings, and what runs it."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections.abc import Callable
+from decimal import Decimal
+from typing import TYPE_CHECKING
 
-from copytrade.domain.errors import CopyTradeError, Refused
+from copytrade.domain.errors import CopyTradeError
 from copytrade.domain.money import Amount
-from copytrade.domain.order import Side
-from copytrade.domain.reasons import Reason
-from copytrade.engine.desk import TradeRequest
-from copytrade.engine.service import Engine
 from copytrade.settings.model import Settings
-from copytrade.strategy.port import Strategy, Wish
+from copytrade.strategy.guards import EntryGuards
+from copytrade.strategy.loading import load_strategy
+from copytrade.strategy.port import Strategy
+from copytrade.wiring.strategy_runner import Seat, StrategyRunner
 
-log = logging.getLogger("copytrade.strategy")
+if TYPE_CHECKING:
+    from copytrade.strategy.apex.figures import Figures
+    from copytrade.wiring.system import System
 
 
 def make_strategy(settings: Settings) -> Strategy | None:
@@ -31,55 +32,72 @@ def make_strategy(settings: Settings) -> Strategy | None:
         from copytrade.strategy.sample import SampleStrategy
 
         return SampleStrategy(master.sample_instrument, Amount(master.sample_usd), float(master.sample_every_s))
-    raise CopyTradeError(f"master.strategy is {master.strategy!r}, which this version lacks: use none or sample")
+    if master.strategy == "apex":
+        return make_apex(settings)
+    return load_strategy(master.strategy)
 
 
-class StrategyRunner:
-    """Asks the strategy at every step and places what it wishes for."""
+def make_apex(settings: Settings) -> Strategy:
+    """APEX with the operator's figures. Raises `CopyTradeError` for ones that do not fit, or without TA-Lib."""
+    try:
+        from copytrade.strategy import indicators
+        from copytrade.strategy.apex.apex import Apex
 
-    def __init__(self, engine: Engine, strategy: Strategy, positions_max: int, tell: Callable[[str], None]) -> None:
-        self._engine = engine
-        self._positions_max = positions_max
-        self._strategy = strategy
-        self._tell = tell
-        self._last_refusal: Reason | None = None
+        indicators.load()
+    except ImportError as error:
+        raise CopyTradeError(
+            f"master.strategy is apex, which needs numpy and TA-Lib ({error}): .venv/bin/pip install -r "
+            "requirements.txt"
+        ) from error
+    try:
+        return Apex(apex_figures(settings), settings.apex.markets)
+    except ValueError as error:
+        raise CopyTradeError(f"the settings under apex do not fit together: {error}") from error
 
-    async def run(self) -> None:
-        """Step until cancelled."""
-        while True:
-            await self.step()
-            await asyncio.sleep(self._strategy.every_s)
 
-    async def step(self) -> int:
-        """Ask once; returns how many orders were placed."""
-        services = self._engine.services
-        master = services.roster.master.terms.account
-        positions = {s: q for (a, s), q in services.ledger.state.positions.items() if a == master}
-        placed = 0
-        for wish in self._strategy.decide(services.clock(), positions):
-            if wish.side is Side.BUY and wish.symbol not in positions and len(positions) >= self._positions_max:
-                self._tell(f"the strategy's buy of {wish.symbol} was not placed: guards.max_positions is reached")
-                continue
-            placed += await self._place(wish)
-        return placed
+def apex_figures(settings: Settings) -> Figures:
+    """The section `apex` in the strategy's own words."""
+    from copytrade.strategy.apex.figures import Figures
 
-    async def _place(self, wish: Wish) -> bool:
-        request = TradeRequest(
-            f"{self._strategy.name} {wish.key}", wish.symbol, wish.side, wish.amount, wish.quantity, wish.whole,
-            source=self._strategy.name,
-        )  # fmt: skip
-        try:
-            record = await self._engine.desk.place(request)
-        except Refused as refused:
-            if refused.reason is not self._last_refusal:  # a halted system is said once, not at every step
-                self._tell(f"the strategy's {wish.side} of {wish.symbol} was not placed: {refused}")
-            self._last_refusal = refused.reason
-            return False
-        except CopyTradeError as error:
-            self._tell(f"the strategy's {wish.side} of {wish.symbol} was not placed: {error}")
-            return False
-        self._last_refusal = None
-        if record.venue_order_id is None:
-            why = f"{record.reason.text} {record.detail}".rstrip()
-            self._tell(f"the strategy's {wish.side} of {wish.symbol} was not taken: {why}")
-        return record.venue_order_id is not None
+    given = settings.apex
+    values = {name: getattr(given, name) for name in Figures.__slots__ if name in type(given).model_fields}
+    values = {name: float(value) if name in _FLOATS else value for name, value in values.items()}
+    values["sizes"] = tuple(zip(given.size_at_adx, given.sizes, strict=True))
+    return Figures(**values)
+
+
+# Compared with indicators, which are floats; all other figures that are not whole stay exact.
+_FLOATS = frozenset(
+    {
+        "settle_s", "adx_min", "volume_filter", "volume_floor", "near", "rsi_low", "rsi_high", "entry_volume",
+        "hammer_wick",
+    }
+)  # fmt: skip
+
+
+def entry_guards(settings: Settings) -> EntryGuards:
+    """What keeps an entry of the strategy from being placed."""
+    g = settings.guards
+    least = max(g.minimum_trading_balance, g.funded_min, Decimal(0))
+    return EntryGuards(
+        g.max_positions, Amount(g.min_cash_to_buy), Amount(least), frozenset(settings.master.blocked)
+    )
+
+
+def make_runner(system: System, tell: Callable[[str], None]) -> StrategyRunner | None:
+    """What runs the master's strategy on a system that has started; None without a strategy.
+
+    Raises `CopyTradeError`, as `make_strategy` does.
+    """
+    strategy = make_strategy(system.settings)
+    if strategy is None:
+        return None
+    from copytrade.wiring.market_data import MarketData  # aiohttp and adapters are there already; numpy is not
+
+    engine = system.engine
+    services = engine.services
+    seat = Seat(services.roster.master.terms.account, services, engine.desk.place, engine.refresher.now)
+    data = MarketData(system.ground.venues)
+    return StrategyRunner(
+        seat, strategy, lambda: entry_guards(system.settings), data, lambda: system.settings.scan, tell
+    )

@@ -7,7 +7,7 @@ and `BTC/USD` (ours, and Kraken's newer interfaces') are one pair.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from copytrade.domain.instrument import Instrument
@@ -63,7 +63,7 @@ class PairNames:
     def __len__(self) -> int:
         return len(self._by_symbol)
 
-    def __iter__(self) -> Iterable[Instrument]:
+    def __iter__(self) -> Iterator[Instrument]:
         return iter(self._by_symbol.values())
 
     def add(self, instrument: Instrument, key: str, spellings: Iterable[str]) -> bool:

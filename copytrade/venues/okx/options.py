@@ -48,6 +48,7 @@ PUBLIC_PER_2_S = {
     "/api/v5/public/instruments": 20,
     "/api/v5/market/ticker": 20,
     "/api/v5/market/tickers": 20,
+    "/api/v5/market/candles": 40,
 }
 
 

@@ -1,0 +1,45 @@
+"""What every venue's candle reader does with the rows of an answer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from copytrade.domain.candles import CandleRow
+from copytrade.domain.errors import VenueUnavailable
+
+UNLIMITED_CALLS_PER_S = 1_000.0
+"""For a simulated venue without limits: the scanner is then held back by its own work alone."""
+
+
+def read_rows(venue: str, entries: Iterable[Any], fields: tuple[Any, ...], scale: int = 1) -> list[CandleRow]:
+    """Rows from an answer. `fields` are the places (keys or numbers) of time, open, high, low, close, volume in each
+    entry; `scale` is how many of its units of time make a second. Raises `VenueUnavailable` for what is no candle."""
+    rows = []
+    for entry in entries:
+        try:
+            at, *figures = (entry[place] for place in fields)
+            opening, high, low, close, volume = (float(figure) for figure in figures)
+            row = (int(at) // scale, opening, high, low, close, volume)
+        except (KeyError, IndexError, TypeError, ValueError, OverflowError):
+            raise VenueUnavailable(f"{venue} sent a candle that cannot be used: {entry!r:.200}") from None
+        if not all(map(math.isfinite, row)) or low <= 0 or volume < 0 or not low <= min(opening, close) <= high:
+            raise VenueUnavailable(f"{venue} sent a candle that cannot be used: {entry!r:.200}")
+        rows.append(row)
+    return rows
+
+
+def closed_rows(rows: Iterable[CandleRow], interval_s: int, now_s: float, count: int) -> list[CandleRow]:
+    """The last `count` that have closed at `now_s` by the venue's clock, oldest first, each once."""
+    closed = {row[0]: row for row in rows if row[0] + interval_s <= now_s}
+    return [closed[at] for at in sorted(closed)][-count:]
+
+
+def interval_name(venue: str, names: Mapping[int, str], interval_s: int) -> str:
+    """The venue's word for an interval. Raises `ValueError`."""
+    if interval_s not in names:
+        raise ValueError(
+            f"{venue} has no candles of {interval_s} s: take one of {', '.join(map(str, sorted(names)))}"
+        )
+    return names[interval_s]
