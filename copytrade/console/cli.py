@@ -30,6 +30,10 @@ State = Annotated[Path, typer.Option("--state", help="Folder of ledger, nonces a
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 Limit = Annotated[int, typer.Option("--limit", min=1, max=100_000, help="How many, newest first.")]
 
+LimitPrice = Annotated[str | None, typer.Option("--limit", help="The limit price.")]
+StopPrice = Annotated[str | None, typer.Option("--stop", help="Triggers when the price has moved against you.")]
+ProfitPrice = Annotated[str | None, typer.Option("--take-profit", help="Triggers when it has moved in your favour.")]
+
 CONFIG, USERS, STATE = Path("config/copytrade.yaml"), Path("config/users"), Path("state")
 
 
@@ -44,17 +48,74 @@ def trade(
     request_id: Annotated[
         str, typer.Option("--request-id", help="The same id again is the same order, not another one.")
     ] = "",
+    limit: LimitPrice = None,
+    stop: StopPrice = None,
+    take_profit: ProfitPrice = None,
+    ioc: Annotated[bool, typer.Option("--ioc", help="The limit fills at once or not at all.")] = False,
+    post_only: Annotated[bool, typer.Option("--post-only", help="The limit is refused if it would fill.")] = False,
     config: Config = CONFIG,
     users: Users = USERS,
     state: State = STATE,
     as_json: AsJson = False,
 ) -> None:
-    """Place one master order and copy it. Exit code 1 if the master's order or any copy failed."""
+    """Place one master order and copy it. Exit code 1 if the master's order or any copy failed.
+
+    Without prices at market; --stop and --take-profit together are a bracket.
+    """
     from copytrade.console.operations import TradeOrder
     from copytrade.console.trading import run_trade
 
-    order = TradeOrder(instrument, side, usd, quantity, whole, request_id)
+    order = TradeOrder(
+        instrument, side, usd, quantity, whole, request_id, limit, stop, take_profit, ioc, post_only
+    )  # fmt: skip
     raise typer.Exit(run_trade(_paths(config, users, state), order, venue, as_json=as_json))
+
+
+@app.command()
+def cancel(
+    order_id: Annotated[str, typer.Argument(help="Of the master's order, as trade and orders show it.")],
+    config: Config = CONFIG,
+    users: Users = USERS,
+    state: State = STATE,
+    as_json: AsJson = False,
+) -> None:
+    """Take a resting master order back, and every follower's copy of it."""
+    from copytrade.console.trading import run_change
+
+    request = {"do": "cancel", "order_id": order_id}
+    raise typer.Exit(run_change(_paths(config, users, state), request, as_json=as_json))
+
+
+@app.command()
+def amend(
+    order_id: Annotated[str, typer.Argument(help="Of the master's order, as trade and orders show it.")],
+    quantity: Annotated[str | None, typer.Option("--quantity", help="In all, what has filled included.")] = None,
+    limit: LimitPrice = None,
+    stop: StopPrice = None,
+    take_profit: ProfitPrice = None,
+    config: Config = CONFIG,
+    users: Users = USERS,
+    state: State = STATE,
+    as_json: AsJson = False,
+) -> None:
+    """Change a resting master order, and every follower's copy of it: both are taken back and placed anew."""
+    from copytrade.console.trading import run_change
+
+    request = {
+        "do": "amend", "order_id": order_id, "quantity": quantity, "limit": limit, "stop": stop,
+        "take_profit": take_profit,
+    }  # fmt: skip
+    raise typer.Exit(run_change(_paths(config, users, state), request, as_json=as_json))
+
+
+@app.command()
+def orders(
+    limit: Limit = 50, config: Config = CONFIG, users: Users = USERS, state: State = STATE, as_json: AsJson = False
+) -> None:
+    """The master's own orders, newest first, with their ids for cancel and amend."""
+    from copytrade.console.reading import run_orders
+
+    raise typer.Exit(run_orders(_paths(config, users, state), limit, as_json=as_json))
 
 
 @app.command()
@@ -96,6 +157,7 @@ def copies(
     signal: Annotated[str | None, typer.Option("--signal", help="Of this signal; `last` for the newest.")] = None,
     user: Annotated[str | None, typer.Option("--user", help="Of this user.")] = None,
     order_state: Annotated[str | None, typer.Option("--in", help="In this state: filled, skipped, held, ...")] = None,
+    times: Annotated[bool, typer.Option("--times", help="How long each hop took, in milliseconds.")] = False,
     limit: Limit = 50,
     config: Config = CONFIG,
     users: Users = USERS,
@@ -106,7 +168,7 @@ def copies(
     from copytrade.console.reading import run_copies
 
     paths = _paths(config, users, state)
-    raise typer.Exit(run_copies(paths, signal, user, order_state, limit, as_json=as_json))
+    raise typer.Exit(run_copies(paths, signal, user, order_state, limit, times=times, as_json=as_json))
 
 
 @app.command()

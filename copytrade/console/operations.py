@@ -9,8 +9,8 @@ from typing import Any
 from copytrade.domain.account import venue_of
 from copytrade.domain.errors import BadRequest, CopyTradeError
 from copytrade.domain.ids import signal_id
-from copytrade.domain.money import Amount, Quantity, parse_decimal
-from copytrade.domain.order import OrderState, Side
+from copytrade.domain.money import Amount, Price, Quantity, parse_decimal
+from copytrade.domain.order import OrderKind, OrderState, Side
 from copytrade.domain.signal import SignalKind
 from copytrade.domain.state import OrderRecord
 from copytrade.engine.desk import TradeRequest
@@ -30,11 +30,18 @@ class TradeOrder:
     quantity: str | None = None
     whole: bool = False
     request_id: str = ""
+    limit: str | None = None
+    stop: str | None = None
+    take_profit: str | None = None
+    ioc: bool = False
+    post_only: bool = False
 
     def to_json(self) -> Json:
         return {
             "do": "trade", "instrument": self.instrument, "side": self.side, "usd": self.usd,
             "quantity": self.quantity, "whole": self.whole, "request_id": self.request_id or uuid.uuid4().hex,
+            "limit": self.limit, "stop": self.stop, "take_profit": self.take_profit, "ioc": self.ioc,
+            "post_only": self.post_only,
         }  # fmt: skip
 
 
@@ -56,9 +63,80 @@ def trade_request(body: Json) -> TradeRequest:
             raise BadRequest(f"the amount must be above zero, not {what}")
     if (usd is not None) + (quantity is not None) + bool(body.get("whole")) != 1:
         raise BadRequest("say how much in exactly one way: --usd, --quantity or --all")
+    kind, limit, stop = order_terms(body)
     return TradeRequest(
-        str(body["request_id"]), str(body["instrument"]), side, usd, quantity, bool(body.get("whole")), "trade"
-    )
+        str(body["request_id"]), str(body["instrument"]), side, usd, quantity, bool(body.get("whole")), "trade",
+        kind, limit, stop,
+    )  # fmt: skip
+
+
+def order_terms(body: Json) -> tuple[OrderKind, Price | None, Price | None]:
+    """The kind that the given prices make, its limit and its stop. Raises `BadRequest` for prices that make none."""
+    limit, stop, profit = (price(body, name) for name in ("limit", "stop", "take_profit"))
+    ioc, post_only = bool(body.get("ioc")), bool(body.get("post_only"))
+    if (ioc or post_only) and (limit is None or stop is not None or profit is not None or (ioc and post_only)):
+        raise BadRequest("--ioc and --post-only, one of them, go with --limit alone")
+    if stop is not None and profit is not None:
+        if limit is not None:
+            raise BadRequest("--stop and --take-profit make a bracket, which takes no --limit")
+        return OrderKind.BRACKET, profit, stop
+    if stop is not None:
+        return (OrderKind.STOP if limit is None else OrderKind.STOP_LIMIT), limit, stop
+    if profit is not None:
+        return (OrderKind.TAKE_PROFIT if limit is None else OrderKind.TAKE_PROFIT_LIMIT), limit, profit
+    if limit is None:
+        return OrderKind.MARKET, None, None
+    return (OrderKind.IOC_LIMIT if ioc else OrderKind.POST_ONLY if post_only else OrderKind.LIMIT), limit, None
+
+
+def price(body: Json, name: str) -> Price | None:
+    """A price as it was typed. Raises `BadRequest`."""
+    text = body.get(name)
+    if text is None:
+        return None
+    try:
+        return Price(parse_decimal(str(text)))
+    except ValueError as error:
+        raise BadRequest(f"--{name.replace('_', '-')} is {error}") from None
+
+
+async def cancel(engine: Engine, body: Json) -> Json:
+    """Take a master order back, with every copy of it. Raises `BadRequest`."""
+    record = await engine.changes.cancel(str(body.get("order_id", "")))
+    return await _changed(engine, record, SignalKind.CANCELLED)
+
+
+async def amend(engine: Engine, body: Json) -> Json:
+    """Place a resting master order anew under other terms, and every copy of it. Raises `CopyTradeError`."""
+    quantity = None
+    if body.get("quantity") is not None:
+        try:
+            quantity = Quantity(parse_decimal(str(body["quantity"])))
+        except ValueError as error:
+            raise BadRequest(f"--quantity is {error}") from None
+        if not quantity:
+            raise BadRequest("--quantity must be above zero; cancel takes the order back")
+    limit, stop, profit = (price(body, name) for name in ("limit", "stop", "take_profit"))
+    if quantity is None and limit is None and stop is None and profit is None:
+        raise BadRequest("say what to change: --quantity, --limit, --stop or --take-profit")
+    order_id = str(body.get("order_id", ""))
+    known = engine.services.ledger.state.orders.get(order_id)
+    if known is not None and known.kind is OrderKind.BRACKET:
+        limit = profit or limit
+    elif known is not None and known.kind in (OrderKind.TAKE_PROFIT, OrderKind.TAKE_PROFIT_LIMIT):
+        stop = profit or stop
+    record = await engine.changes.amend(order_id, quantity=quantity, limit=limit, stop=stop)
+    return await _changed(engine, record, SignalKind.AMENDED)
+
+
+async def _changed(engine: Engine, record: OrderRecord, kind: SignalKind) -> Json:
+    identity = signal_id(record.order_id, kind)
+    await engine.tracker.wait(identity, COPIES_WAIT_S)
+    copies = engine.services.ledger.copies_of(identity)
+    return {
+        "master": order_json(record), "signal_id": identity, "copies": [order_json(copy) for copy in copies],
+        "summary": summary(copies),
+    }  # fmt: skip
 
 
 async def trade(engine: Engine, body: Json) -> Json:
@@ -96,6 +174,10 @@ def order_json(record: OrderRecord) -> Json:
         "quantity": str(record.quantity),
         "price": None if record.price is None else str(record.price),
         "cost": None if record.price is None else str(record.quantity * record.price),
+        "kind": record.kind.value,
+        "limit_price": None if record.limit_price is None else str(record.limit_price),
+        "stop_price": None if record.stop_price is None else str(record.stop_price),
+        "taken_back": None if record.cancel is None else record.cancel.text,
         "venue_order_id": record.venue_order_id,
         "filled": str(record.filled),
         "reason": record.reason.value,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -75,8 +76,9 @@ def run_signals(paths: Paths, limit: int, *, as_json: bool) -> int:
 
 
 def run_copies(
-    paths: Paths, signal: str | None, user: str | None, state: str | None, limit: int, *, as_json: bool
-) -> int:
+    paths: Paths, signal: str | None, user: str | None, state: str | None, limit: int, *, as_json: bool,
+    times: bool = False,
+) -> int:  # fmt: skip
     if state is not None and state not in [s.value for s in OrderState]:
         choices = ", ".join(s.value for s in OrderState)
         print_error(f"--in is {state!r}: give one of {choices}", as_json=as_json, kind="bad_request")
@@ -90,9 +92,18 @@ def run_copies(
         found = ledger.copies(signal_id=wanted, state=state, limit=100_000 if user else limit)
         if user is not None:
             found = [c for c in found if user_of(c["account"]) == user or c["account"] == user]
-        return [_order(copy) for copy in found[:limit]]
+        signals = {c["signal_id"]: ledger.signal(c["signal_id"]) for c in found[:limit]}
+        return [{**_order(copy), "hops_ms": hops_ms(signals[copy["signal_id"]], copy)} for copy in found[:limit]]
 
     def show(copies: list[Json]) -> None:
+        if times:
+            hops = [
+                (clock_time(c["planned_at"]), c["account"], c["state"], *(_ms(c["hops_ms"][hop]) for hop in HOPS))
+                for c in copies
+            ]
+            title = "Copies, newest first; milliseconds since the master's order was accepted"
+            print_table(title, ("at (UTC)", "account", "state", *HOPS), hops, "no copies yet")
+            return
         rows = [
             (
                 clock_time(c["planned_at"]), c["account"], c["side"], c["state"], c["quantity"], c["symbol"],
@@ -102,6 +113,50 @@ def run_copies(
         ]  # fmt: skip
         columns = ("at (UTC)", "account", "side", "state", "quantity", "instrument", "filled", "order", "why")
         print_table("Copies, newest first", columns, rows, "no copies yet")
+
+    return _read(paths, read, show, as_json=as_json, empty=[])
+
+
+HOPS = ("durable", "planned", "sent", "acknowledged", "filled")
+
+
+def hops_ms(signal: Json | None, copy: Json) -> dict[str, float | None]:
+    """When a copy came to each point of its way, in milliseconds since the venue accepted the master's order.
+
+    `durable` is when the signal was on its way to the disk. None where the copy has not been, or never will be.
+    """
+    times = {
+        "durable": None if signal is None else signal["written_at"], "planned": copy["planned_at"],
+        "sent": copy["sent_at"], "acknowledged": copy["acked_at"],
+        "filled": copy["ended_at"] if copy["state"] == OrderState.FILLED else None,
+    }  # fmt: skip
+    if signal is None:
+        return dict.fromkeys(HOPS)
+    start = datetime.fromisoformat(signal["at"])
+    return {
+        hop: None if at is None else round((datetime.fromisoformat(at) - start).total_seconds() * 1000, 1)
+        for hop, at in times.items()
+    }
+
+
+def _ms(value: float | None) -> str:
+    return "" if value is None else f"{value:,.0f}"
+
+
+def run_orders(paths: Paths, limit: int, *, as_json: bool) -> int:
+    def read(ledger: LedgerReader) -> list[Json]:
+        return [_order(order) for order in ledger.orders(role="master", limit=limit)]
+
+    def show(orders: list[Json]) -> None:
+        rows = [
+            (
+                clock_time(o["planned_at"]), o["order_id"], o["side"], o["kind"], o["quantity"], o["symbol"],
+                o["limit_price"] or "", o["stop_price"] or "", o["state"], o["filled"],
+            )
+            for o in orders
+        ]  # fmt: skip
+        columns = ("at (UTC)", "order", "side", "kind", "quantity", "instrument", "limit", "stop", "state", "filled")
+        print_table("The master's orders, newest first", columns, rows, "no orders yet")
 
     return _read(paths, read, show, as_json=as_json, empty=[])
 

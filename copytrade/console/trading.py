@@ -6,7 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from copytrade.console.operations import TradeOrder, trade, trade_request
+from copytrade.console.operations import TradeOrder, amend, cancel, trade, trade_request
 from copytrade.console.output import print_error, print_json
 from copytrade.console.running import show_error, through_worker_or_alone
 from copytrade.domain.account import user_of
@@ -38,6 +38,25 @@ def run_trade(paths: Paths, order: TradeOrder, venue: str | None, *, as_json: bo
         _print(result)
     done = result["master"]["venue_order_id"] is not None and not result["summary"]["failed"]
     return 0 if done else 1
+
+
+def run_change(paths: Paths, request: Json, *, as_json: bool) -> int:
+    """`cancel` and `amend`. Returns the exit code."""
+
+    async def alone(system: System) -> Json:
+        return await (cancel if request["do"] == "cancel" else amend)(system.engine, request)
+
+    answer = through_worker_or_alone(paths, request, alone, timeout_s=_TIMEOUT_S)
+    if show_error(answer, as_json=as_json):
+        return 1
+    result = answer["result"]
+    if as_json:
+        print_json(result)
+        return 0
+    master = result["master"]
+    print(f"the master's {_what(master)} is {master['state']}, {master['filled']} filled; order {master['order_id']}")
+    _print_copies(result)
+    return 0
 
 
 def place(paths: Paths, request: Json) -> Json:
@@ -83,7 +102,7 @@ def _why(order: Json) -> str:
 
 
 def _print(result: Json) -> None:
-    master, summary = result["master"], result["summary"]
+    master = result["master"]
     if master["venue_order_id"] is None:
         print(f"the master's {master['side']} of {master['instrument']} was not placed: {_why(master)}")
         return
@@ -91,6 +110,19 @@ def _print(result: Json) -> None:
         f"master {master['side']}s {master['quantity']} {master['instrument']} at {master['price']}"
         f" ({_money(master)})  {master['venue_order_id']}"
     )
+    if master["kind"] not in ("market", "ioc_limit"):
+        print(f"    {_what(master)}; order {master['order_id']}, for cancel and amend")
+    _print_copies(result)
+
+
+def _what(order: Json) -> str:
+    prices = [f"{word} {order[name]}" for word, name in (("limit", "limit_price"), ("stop", "stop_price"))
+              if order[name] is not None]  # fmt: skip
+    return " ".join([order["kind"].replace("_", "-"), order["side"], order["quantity"], order["instrument"], *prices])
+
+
+def _print_copies(result: Json) -> None:
+    summary = result["summary"]
     for copy in result["copies"]:
         user = user_of(copy["account"])
         if copy["venue_order_id"] is not None:

@@ -17,7 +17,7 @@ from typing import Any
 
 from copytrade.console.control import ControlServer
 from copytrade.console.logs import set_up_logging
-from copytrade.console.operations import trade
+from copytrade.console.operations import amend, cancel, trade
 from copytrade.console.report import Report
 from copytrade.console.switching import FLATTEN_TIMEOUT_S
 from copytrade.console.web.logtail import LogTail
@@ -225,8 +225,16 @@ def _handlers(system: System) -> dict[str, Any]:
 
         return await check_running(system, body.get("venue"), body.get("user"))
 
-    return {"trade": do_trade, "place_exits": do_place_exits, "wait_flattened": do_wait_flattened,
-            "check": do_check}  # fmt: skip
+    async def do_cancel(body: dict[str, Any]) -> dict[str, Any]:
+        return await cancel(engine, body)
+
+    async def do_amend(body: dict[str, Any]) -> dict[str, Any]:
+        return await amend(engine, body)
+
+    return {
+        "trade": do_trade, "cancel": do_cancel, "amend": do_amend, "place_exits": do_place_exits,
+        "wait_flattened": do_wait_flattened, "check": do_check,
+    }  # fmt: skip
 
 
 async def _follow_files(system: System, screen: Screen) -> None:

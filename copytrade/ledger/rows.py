@@ -106,12 +106,12 @@ def _intent(text: str) -> MasterIntended:
     return event
 
 
-def signal_row(signal: Signal) -> Row:
+def signal_row(signal: Signal, written_at: datetime) -> Row:
     """The columns of `signals`, all but `planned_at`."""
     return (
         signal.signal_id, signal.at.isoformat(), signal.account, signal.symbol, signal.side.value,
         signal.effect.value, plain(signal.quantity.value), plain(signal.price.value), signal.master_order_id,
-        to_json(event_to_json(SignalEmitted(signal))), signal.family,
+        to_json(event_to_json(SignalEmitted(signal))), signal.family, written_at.isoformat(),
     )  # fmt: skip
 
 
@@ -166,7 +166,7 @@ def insert_events(rows: int) -> str:
 
 @cache
 def insert_signals(rows: int) -> str:
-    columns = "signal_id, at, account, symbol, side, effect, quantity, price, master_order_id, body, family"
+    columns = "signal_id, at, account, symbol, side, effect, quantity, price, master_order_id, body, family, written_at"
     return _insert("signals", columns, rows)
 
 

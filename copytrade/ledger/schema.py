@@ -19,7 +19,7 @@ from copytrade.ledger.loading import recount_state
 
 # A new version is due for every change of a table, and for one of `OrderRecord.canonical` or of an event's JSON too:
 # the digests kept in `meta` are made of these. Coming from an older version, they are counted anew.
-VERSION = 4
+VERSION = 5
 APPLICATION_ID = 0x43505954  # "CPYT": lets `file` and us tell a ledger from any other SQLite file
 
 _TABLES = """
@@ -54,7 +54,8 @@ CREATE TABLE signals (
     master_order_id TEXT NOT NULL,
     body TEXT NOT NULL,
     planned_at TEXT,
-    family TEXT NOT NULL DEFAULT ''
+    family TEXT NOT NULL DEFAULT '',
+    written_at TEXT
 );
 CREATE INDEX signals_unplanned ON signals (signal_id) WHERE planned_at IS NULL;
 CREATE INDEX signals_family ON signals (family);
@@ -159,7 +160,12 @@ def _add_notes(connection: sqlite3.Connection) -> None:
     connection.execute(_NOTES)
 
 
-MIGRATIONS: Mapping[int, Migration] = {1: _add_equity_history, 2: _resting_orders, 3: _add_notes}
+def _when_written(connection: sqlite3.Connection) -> None:
+    """When a signal was on its way to the disk: one of the times that a copy's delay is made of."""
+    connection.execute("ALTER TABLE signals ADD COLUMN written_at TEXT")
+
+
+MIGRATIONS: Mapping[int, Migration] = {1: _add_equity_history, 2: _resting_orders, 3: _add_notes, 4: _when_written}
 """By the version they start from. Version 1 was the first released."""
 
 

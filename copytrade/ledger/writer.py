@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 from copytrade.domain.errors import LedgerError, LedgerUnwritable
@@ -216,7 +217,7 @@ class Writer:
             at = event.signal.at if isinstance(event, SignalEmitted) else event.at
             event_rows.append((seq, at.isoformat(), event_name(event), rows.to_json(event_to_json(event))))
             if isinstance(event, SignalEmitted):
-                signals.append(rows.signal_row(event.signal))
+                signals.append(rows.signal_row(event.signal, datetime.now(UTC)))
             elif isinstance(event, CopiesPlanned | AccountParked | AccountCleared | StrategyNoted):
                 others.append(event)
         rows.write_rows(self._connection, rows.insert_events, event_rows)

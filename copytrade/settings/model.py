@@ -98,6 +98,20 @@ class CopySettings(Section):
     price_max_age_s: Seconds = Field(
         default=5.0, ge=0.1, le=300, description="No entry is checked against a price older than this."
     )
+    on_master_fill: Literal["leave", "chase", "cancel"] = Field(
+        default="chase",
+        description="An entry that still rests when the master's has filled: left to rest, cancelled, or cancelled and "
+        "what is missing bought at once within `max_slippage` of the master's fill. An exit is always chased, at market.",
+    )
+    master_fill_grace_s: Seconds = Field(
+        default=5.0, ge=0, le=3600, description="How long such a copy is given to fill by itself first."
+    )
+    stop_limit_gap: Annotated[Decimal, BeforeValidator(exact), Field(gt=0, le=Decimal("0.5"), allow_inf_nan=False)] = (
+        Field(
+            default=Decimal("0.01"),
+            description="At venues without stop orders a stop-limit order stands for one, its limit so far beyond.",
+        )
+    )
     fee_rate: Annotated[Decimal, BeforeValidator(exact), Field(ge=0, le=Decimal("0.1"), allow_inf_nan=False)] = Field(
         default=Decimal("0.004"),
         description="Allowance for fees when an entry is checked against free cash (0.004 is 0.4 %).",

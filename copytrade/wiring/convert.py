@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from decimal import Decimal
 
-from copytrade.copying.rules import Basis, BelowMinimum, CopyRules
+from copytrade.copying.rules import Basis, BelowMinimum, CopyRules, OnMasterFill
 from copytrade.domain.account import MASTER_USER, AccountId, FollowerTerms, Mode, account_id
 from copytrade.domain.money import Amount
 from copytrade.domain.order import OrderKind
@@ -26,6 +26,9 @@ def copy_rules(settings: Settings) -> CopyRules:
         entry_kind=OrderKind.IOC_LIMIT if c.entry_order == "ioc_limit" else OrderKind.MARKET,
         equity_max_age_s=int(c.equity_max_age_s),
         fee_rate=c.fee_rate,
+        stop_limit_gap=c.stop_limit_gap,
+        on_master_fill=OnMasterFill(c.on_master_fill),
+        master_fill_grace_s=float(c.master_fill_grace_s),
         min_cash_to_buy=Amount(g.min_cash_to_buy),
         minimum_trading_balance=Amount(max(g.minimum_trading_balance, g.funded_min)),
     )

@@ -74,6 +74,7 @@ def test_a_ledger_of_version_1_gets_the_table_and_keeps_its_state(path: Path) ->
     with contextlib.closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("DROP TABLE equity_history")
         connection.execute("DROP TABLE notes")
+        connection.execute("ALTER TABLE signals DROP COLUMN written_at")
         connection.execute("DROP INDEX signals_family")
         connection.execute("ALTER TABLE signals DROP COLUMN family")
         connection.execute("ALTER TABLE orders DROP COLUMN stop_price")
