@@ -100,8 +100,8 @@ class CopySettings(Section):
     )
     on_master_fill: Literal["leave", "chase", "cancel"] = Field(
         default="chase",
-        description="An entry that still rests when the master's has filled: left to rest, cancelled, or cancelled and what "
-        "is missing bought at once within `max_slippage` of the master's fill. An exit is always chased, at market.",
+        description="An entry that still rests when the master's has filled: left to rest, cancelled, or cancelled and "
+        "what is missing bought at once within `max_slippage` of the master's fill. An exit is always chased.",
     )
     master_fill_grace_s: Seconds = Field(
         default=5.0, ge=0, le=3600, description="How long such a copy is given to fill by itself first."
