@@ -52,6 +52,7 @@ class Exchange:
         self.prices = prices
         self.fill_delay_s = fill_delay_s
         self.fill_parts = fill_parts
+        self.on_trigger: Callable[[Order], None] | None = None  # told of every order whose trigger was reached
         self.now_s = 0.0
         self._resting = {symbol: RestingOrders() for symbol in self.markets}
         self._armed = {symbol: ArmedOrders() for symbol in self.markets}
@@ -292,6 +293,8 @@ class Exchange:
         """The price reached an order's trigger: from now on it is a market or limit order, with the money for it."""
         order.triggered_at_s = time_s
         order.resting = False
+        if self.on_trigger is not None:
+            self.on_trigger(order)
         if order.request.holds_at_trigger:
             request = order.request
             account = self.books.accounts[request.account]

@@ -9,6 +9,7 @@ from typing import Any
 
 from copytrade.simulator.exchange import Exchange
 from copytrade.simulator.faults import Fault
+from copytrade.simulator.okx.algobook import AlgoBook
 from copytrade.simulator.okx.errors import OkxError
 from copytrade.simulator.okx.keys import ApiKey
 from copytrade.simulator.okx.limits import ACCOUNT_ORDERS, Windows
@@ -48,6 +49,7 @@ class TradingDesk:
     price_band: Decimal
     unfilled_kept_s: float
     store: Store | None
+    algos: AlgoBook
     windows: Windows = field(default_factory=Windows)
     states: dict[str, str] = field(default_factory=dict)
     notes: dict[str, OrderNote] = field(default_factory=dict)

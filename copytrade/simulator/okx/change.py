@@ -77,7 +77,7 @@ def _cancel(call: Call, values: Params) -> str:
         call.exchange.cancel_at(order, call.now_s + call.fault.delay_ms / 1000)
     else:
         call.exchange.cancel(order, CANCELLED_BY_USER)
-    return order.order_id
+    return call.desk.algos.shown_id(order) or order.order_id
 
 
 def _amend(call: Call, values: Params) -> str:
@@ -99,7 +99,7 @@ def _amend(call: Call, values: Params) -> str:
     except OrderRefused as refused:
         code = "51008" if refused.reason == OrderRefused.FUNDS else "51503"
         raise OkxError(code, instrument.market.quote) from None
-    return order.order_id
+    return call.desk.algos.shown_id(order) or order.order_id
 
 
 def _open_order(call: Call, values: Params, code: str) -> Order:
@@ -119,10 +119,11 @@ def named_order(call: Call, values: Params) -> Order | None:
         raise OkxError("50015", "ordId, clOrdId")
     symbol = BY_INST_ID[params.required(values, "instId")].market.symbol
     if order_id:
-        order = call.exchange.books.by_order_id.get(order_id)
+        order = call.desk.algos.named(order_id)
         mine = order is not None and order.request.account == call.account.name
         candidates = [order] if order is not None and mine else []
     else:
-        candidates = list(call.account.by_client_id.get(client_id or "", ()))
+        named = call.account.by_client_id.get(client_id or "", ())
+        candidates = [order for order in named if call.desk.algos.side_of(order) is None]
     same = [order for order in candidates if order.request.symbol == symbol]
     return same[-1] if same else None

@@ -89,6 +89,10 @@ class KeyRing:
             raise OkxError("50105")
         return api_key
 
+    def signed_login(self, api_key: ApiKey, timestamp: str, given: str) -> bool:
+        """Whether the signature of a login to a WebSocket holds."""
+        return _same(sign(api_key.secret, timestamp, "GET", "/users/self/verify", ""), given)
+
     def _check_time(self, timestamp: str, now_s: float) -> None:
         if not _TIMESTAMP.fullmatch(timestamp):
             raise OkxError("50112")

@@ -14,6 +14,7 @@ USER = "user"
 USER_INSTRUMENT = "user and instrument"
 ADDRESS = "address"
 
+CANCEL_ALGOS = "POST /trade/cancel-algos"  # a list that counts as one request
 # method: (requests in two seconds, counted by)
 LIMITS: dict[str, tuple[int, str]] = {
     "POST /trade/order": (60, USER_INSTRUMENT),
@@ -22,6 +23,12 @@ LIMITS: dict[str, tuple[int, str]] = {
     "POST /trade/cancel-batch-orders": (300, USER_INSTRUMENT),
     "POST /trade/amend-order": (60, USER_INSTRUMENT),
     "POST /trade/cancel-all-after": (2, USER),
+    "POST /trade/order-algo": (20, USER_INSTRUMENT),
+    CANCEL_ALGOS: (20, USER_INSTRUMENT),
+    "POST /trade/amend-algos": (20, USER_INSTRUMENT),
+    "GET /trade/order-algo": (20, USER),
+    "GET /trade/orders-algo-pending": (20, USER),
+    "GET /trade/orders-algo-history": (20, USER),
     "GET /trade/order": (60, USER_INSTRUMENT),
     "GET /trade/orders-pending": (60, USER),
     "GET /trade/orders-history": (40, USER),

@@ -36,7 +36,7 @@ def orders_pending(call: Call) -> list[Any]:
     _instrument_type(call, needed=False)
     state = params.one_of(call.params, "state", ("live", "partially_filled"))
     orders = [order for order in call.account.open_orders.values() if _asked_for(call, order, state)]
-    return [_object(call, order) for order in _page(call, orders, lambda order: order.order_id, _accepted_ms)]
+    return [_object(call, order) for order in _page(call, orders, _id_of(call), _accepted_ms)]
 
 
 def orders_history(call: Call) -> list[Any]:
@@ -67,7 +67,7 @@ def _history(call: Call, reach_s: float) -> list[Any]:
         for order in call.account.closed_orders
         if call.now_s - (order.closed_at_s or 0.0) <= reach_s and _asked_for(call, order, state)
     ]
-    return [_object(call, order) for order in _page(call, orders, lambda order: order.order_id, _accepted_ms)]
+    return [_object(call, order) for order in _page(call, orders, _id_of(call), _accepted_ms)]
 
 
 def _fills(call: Call, reach_s: float, needed: bool) -> list[Any]:
@@ -80,7 +80,7 @@ def _fills(call: Call, reach_s: float, needed: bool) -> list[Any]:
             call.now_s - fill.time_s <= reach_s
             and order.visible_at_s <= call.now_s
             and (not inst_id or _inst_id(order) == inst_id)
-            and (not order_id or order.order_id == order_id)
+            and (not order_id or call.desk.algos.shown_id(order) == order_id)
         ):
             found.append(fill)
     page = _page(call, found, lambda fill: fill.fill_id, lambda fill: int(fill.time_s * 1000))
@@ -128,14 +128,18 @@ def _asked_for(call: Call, order: Order, state: str) -> bool:
 
 def _shown(call: Call, order: Order) -> bool:
     """Whether a look-up may show the order: cancelled ones without a fill are forgotten after two hours."""
-    if order.visible_at_s > call.now_s:
+    if order.visible_at_s > call.now_s or call.desk.algos.shown_id(order) is None:
         return False
     forgotten = not order.is_open and not order.filled
     return not (forgotten and call.now_s - (order.closed_at_s or 0.0) > call.desk.unfilled_kept_s)
 
 
+def _id_of(call: Call) -> Callable[[Order], str]:
+    return lambda order: call.desk.algos.shown_id(order) or order.order_id
+
+
 def _accepted_ms(order: Order) -> int:
-    return int(order.accepted_at_s * 1000)
+    return int((order.triggered_at_s or order.accepted_at_s) * 1000)
 
 
 def _inst_id(order: Order) -> str:

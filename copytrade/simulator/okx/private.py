@@ -11,6 +11,14 @@ from copytrade.simulator.okx.account_calls import (
     no_wallet,
     trade_fee,
 )
+from copytrade.simulator.okx.algos import (
+    algo_details,
+    algos_history,
+    algos_pending,
+    amend_algo,
+    cancel_algos,
+    place_algo,
+)
 from copytrade.simulator.okx.call import Handler
 from copytrade.simulator.okx.change import amend_order, cancel_all_after, cancel_batch, cancel_order
 from copytrade.simulator.okx.lookups import (
@@ -31,6 +39,12 @@ PRIVATE_CALLS: dict[str, tuple[Handler, str]] = {
     "POST /trade/cancel-batch-orders": (cancel_batch, _TRADE),
     "POST /trade/amend-order": (amend_order, _TRADE),
     "POST /trade/cancel-all-after": (cancel_all_after, _TRADE),
+    "POST /trade/order-algo": (place_algo, _TRADE),
+    "POST /trade/cancel-algos": (cancel_algos, _TRADE),
+    "POST /trade/amend-algos": (amend_algo, _TRADE),
+    "GET /trade/order-algo": (algo_details, _READ),
+    "GET /trade/orders-algo-pending": (algos_pending, _READ),
+    "GET /trade/orders-algo-history": (algos_history, _READ),
     "GET /trade/order": (get_order, _READ),
     "GET /trade/orders-pending": (orders_pending, _READ),
     "GET /trade/orders-history": (orders_history, _READ),

@@ -7,6 +7,7 @@ from typing import Any
 
 from copytrade.domain.money import plain
 from copytrade.simulator.books import Books
+from copytrade.simulator.okx.algobook import EFFECTIVE, FAILED, TRIGGER, Algo
 from copytrade.simulator.okx.call import OrderNote, TradingDesk
 from copytrade.simulator.okx.listing import BY_SYMBOL
 from copytrade.simulator.orders import CANCELED, CLOSED, EXPIRED, OPEN, ZERO, Fill, Order
@@ -44,13 +45,18 @@ def order_object(order: Order, books: Books, desk: TradingDesk) -> dict[str, Any
     average = (order.cost / order.filled).quantize(market.cost_step) if order.filled else None
     changed_s = order.closed_at_s or (last.time_s if last else order.accepted_at_s)
     cancelled = order.status in (CANCELED, EXPIRED)
+    of_algo = desk.algos.side_of(order)
+    client_id = "" if of_algo else request.client_id or ""
     return {
         "instType": "SPOT",
         "instId": instrument.inst_id,
         "tgtCcy": note.target,
         "ccy": "",
-        "ordId": order.order_id,
-        "clOrdId": request.client_id or "",
+        "ordId": desk.algos.shown_id(order) or order.order_id,
+        "clOrdId": client_id,
+        "algoId": of_algo[0].algo_id if of_algo else "",
+        "algoClOrdId": of_algo[0].client_id if of_algo else "",
+        "source": ("6" if of_algo[1] == TRIGGER else "7") if of_algo else "",
         "tag": note.tag,
         "px": "" if order.limit_price is None else plain(order.limit_price),
         "sz": plain(order.volume),
@@ -76,8 +82,32 @@ def order_object(order: Order, books: Books, desk: TradingDesk) -> dict[str, Any
         "cancelSource": _CANCEL_SOURCES.get(order.reason or "", "0") if cancelled else "",
         "cancelSourceReason": (order.reason or "") if cancelled else "",
         "uTime": milliseconds(changed_s),
-        "cTime": milliseconds(order.accepted_at_s),
+        "cTime": milliseconds(order.triggered_at_s or order.accepted_at_s),
     }
+
+
+def algo_object(algo: Algo, desk: TradingDesk, state: str | None = None) -> dict[str, Any]:
+    """A waiting order as the algo calls give it; `state` stands in for its own."""
+    state = desk.algos.state(algo) if state is None else state
+    placed = list(algo.placed.items()) if state == EFFECTIVE else []
+    triggered = [order for order in desk.algos.orders(algo).values() if order.triggered_at_s is not None]
+    prices = {name: algo.prices.get(name, "") for name in ("slTriggerPx", "slOrdPx", "tpTriggerPx", "tpOrdPx")}
+    return {
+        "instType": "SPOT", "instId": BY_SYMBOL[algo.symbol].inst_id, "algoId": algo.algo_id,
+        "algoClOrdId": algo.client_id, "clOrdId": "", "ordId": placed[-1][1] if placed else "",
+        "ordIdList": [order_id for _, order_id in placed], "ordType": algo.order_type, "side": algo.side,
+        "posSide": "net", "tdMode": "cash", "sz": algo.size, "tgtCcy": algo.target, "tag": algo.tag, "ccy": "",
+        "lever": "", "state": state, **prices, "slTriggerPxType": "last" if prices["slTriggerPx"] else "",
+        "tpTriggerPxType": "last" if prices["tpTriggerPx"] else "", "triggerPx": algo.prices.get("triggerPx", ""),
+        "triggerPxType": "last" if "triggerPx" in algo.prices else "", "ordPx": algo.prices.get("orderPx", ""),
+        "actualSz": plain(triggered[0].volume) if placed else "0", "actualPx": "",
+        "actualSide": placed[-1][0] if placed and placed[-1][0] != TRIGGER else "", "last": algo.last,
+        "failCode": "51008" if state == FAILED else "", "closeFraction": "", "callbackRatio": "",
+        "callbackSpread": "", "activePx": "", "moveTriggerPx": "", "reduceOnly": "false", "quickMgnType": "",
+        "amendPxOnTriggerType": "0", "attachAlgoOrds": [], "linkedOrd": {"ordId": ""},
+        "triggerTime": milliseconds(triggered[0].triggered_at_s) if triggered else "",
+        "cTime": milliseconds(algo.created_s), "uTime": milliseconds(desk.algos.changed_s(algo)),
+    }  # fmt: skip
 
 
 def fill_object(fill: Fill, order: Order, desk: TradingDesk) -> dict[str, Any]:
@@ -90,8 +120,8 @@ def fill_object(fill: Fill, order: Order, desk: TradingDesk) -> dict[str, Any]:
         "instType": "SPOT",
         "instId": BY_SYMBOL[request.symbol].inst_id,
         "tradeId": fill.fill_id,
-        "ordId": order.order_id,
-        "clOrdId": request.client_id or "",
+        "ordId": desk.algos.shown_id(order) or order.order_id,
+        "clOrdId": "" if desk.algos.side_of(order) else request.client_id or "",
         "billId": fill.fill_id,
         "tag": note.tag,
         "fillPx": plain(fill.price),

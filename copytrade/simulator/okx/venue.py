@@ -14,14 +14,16 @@ from copytrade.simulator.exchange import Exchange
 from copytrade.simulator.faults import Fault
 from copytrade.simulator.ids import IdMaker, bytes_for, letters_for
 from copytrade.simulator.okx import params
+from copytrade.simulator.okx.algobook import AlgoBook
 from copytrade.simulator.okx.call import Call, Rows, TradingDesk
 from copytrade.simulator.okx.errors import ALL_FAILED, ERRORS, SOME_FAILED, OkxError
 from copytrade.simulator.okx.keys import DEFAULT_PERMISSIONS, PERMISSIONS, ApiKey, KeyRing
-from copytrade.simulator.okx.limits import ADDRESS, LIMITS, USER_INSTRUMENT
+from copytrade.simulator.okx.limits import ADDRESS, CANCEL_ALGOS, LIMITS, USER_INSTRUMENT
 from copytrade.simulator.okx.listing import BY_SYMBOL, MARKETS
 from copytrade.simulator.okx.place import STATES
 from copytrade.simulator.okx.private import PRIVATE_CALLS
 from copytrade.simulator.okx.public import PUBLIC_CALLS, PublicCall
+from copytrade.simulator.okx.streams import PATHS, OkxSession
 from copytrade.simulator.prices import Candle, PriceProcess
 from copytrade.simulator.storage import Store
 from copytrade.simulator.venue import Clock, Credentials, Incoming, Reply, SimulatedVenue
@@ -74,7 +76,8 @@ class OkxSimulator(SimulatedVenue):
         exchange = Exchange(books, prices, fill_delay_ms / 1000, fill_parts)
         super().__init__(exchange, clock, seed, records)
         self._keys = KeyRing(timestamp_window_s)
-        self._desk = TradingDesk(rate_limits, market_buy_extra, price_band, unfilled_kept_s, records)
+        algos = AlgoBook(exchange, records)
+        self._desk = TradingDesk(rate_limits, market_buy_extra, price_band, unfilled_kept_s, records, algos)
         self._desk.load()
         self._rate_limit_status = rate_limit_status
         self._days: dict[str, tuple[int, list[Candle]]] = {}
@@ -186,6 +189,14 @@ class OkxSimulator(SimulatedVenue):
                 self.counts.error(error.code, key)
                 return self._error(error)
 
+    def open_stream(self, incoming: Incoming) -> OkxSession | None:
+        """The private streams: ordinary orders at one path, waiting ones at the other."""
+        channel = PATHS.get(incoming.path)
+        if channel is None:
+            return None
+        demo = incoming.headers.get("x-simulated-trading") == "1"
+        return OkxSession(self._keys, self._desk, self.books, channel, incoming.remote, demo, self.clock())
+
     def _private(self, incoming: Incoming, method: str, fault: Fault | None) -> list[Any] | Rows:
         handler, permission = PRIVATE_CALLS[method]
         now_s = self.clock()
@@ -228,8 +239,9 @@ class OkxSimulator(SimulatedVenue):
         if limit is None or not self._desk.rate_limits:
             return
         most, by = limit
-        rows = values if isinstance(values, list) else [values]
-        inst_id = rows[0].get("instId") if by == USER_INSTRUMENT and rows and isinstance(rows[0], dict) else ""
+        rows = values if isinstance(values, list) and method != CANCEL_ALGOS else [values]
+        first = values[0] if isinstance(values, list) and values else values
+        inst_id = first.get("instId") if by == USER_INSTRUMENT and isinstance(first, dict) else ""
         scope = (method, "address" if by == ADDRESS else "user", who, str(inst_id))
         if not self._desk.windows.allows(scope, most, now_s, len(rows)):
             raise OkxError("50011")
