@@ -57,6 +57,11 @@ def _price(venue: SimulatedVenue, values: dict[str, Any], query: Query) -> Any:
     return {"ok": True}
 
 
+def _fill(venue: SimulatedVenue, values: dict[str, Any], query: Query) -> Any:
+    venue.fill_part(values["order_id"], _decimal(values["volume"], "volume"))
+    return {"ok": True}
+
+
 def _prices(venue: SimulatedVenue, values: dict[str, Any], query: Query) -> Any:
     exchange = venue.exchange
     with venue.lock:
@@ -91,6 +96,7 @@ _CALLS: dict[tuple[str, str], Callable[[SimulatedVenue, dict[str, Any], Query], 
     ("GET", "/sim/accounts"): lambda venue, values, query: {"accounts": venue.accounts()},
     ("POST", "/sim/accounts"): _add_account,
     ("POST", "/sim/deposit"): _deposit,
+    ("POST", "/sim/fill"): _fill,
     ("GET", "/sim/price"): _prices,
     ("POST", "/sim/price"): _price,
     ("GET", "/sim/faults"): lambda venue, values, query: {"faults": venue.fault_list()},

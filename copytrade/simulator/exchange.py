@@ -316,8 +316,20 @@ class Exchange:
         if order.is_open:
             self.at(time_s + self.fill_delay_s, lambda due_s: self._fill_maker(order, price, due_s))
 
-    def _fill_part(self, order: Order, price: Decimal, maker: bool, time_s: float) -> None:
-        """Trade one part of an order at `price`; end the order if that was the last of it or the money ran out."""
+    def fill_resting(self, order: Order, volume: Decimal) -> None:
+        """Somebody else meets a resting order of this account alone: so much of it fills at its own price.
+
+        Raises ValueError for an order that does not rest.
+        """
+        if not order.is_open or order.limit_price is None or volume <= 0:
+            raise ValueError(f"order {order.order_id} does not rest with a limit price, or volume is {volume}")
+        self._fill_part(order, order.limit_price, True, self.now_s, most=volume)
+
+    def _fill_part(
+        self, order: Order, price: Decimal, maker: bool, time_s: float, most: Decimal | None = None
+    ) -> None:
+        """Trade one part of an order at `price`, `most` base units at most; end the order if that was the last of it
+        or the money ran out."""
         request = order.request
         market = self.markets[request.symbol]
         account = self.books.accounts[request.account]
@@ -330,6 +342,7 @@ class Exchange:
             target = (left * order.cancel_after_fraction).quantize(market.lot_step, rounding=ROUND_DOWN)
         elif order.parts_left > 1:
             target = (left / order.parts_left).quantize(market.lot_step, rounding=ROUND_DOWN)
+        target = target if most is None else min(target, most)
         fee_rate = market.maker_fee if maker else market.taker_fee
         self.books.set_hold(account, order, ZERO)
         volume = affordable(account, market, request, target, price, fee_rate)

@@ -150,6 +150,16 @@ class SimulatedVenue(ABC):
             self.exchange.advance(self.clock())
             self.save()
 
+    def fill_part(self, order_id: str, volume: Decimal) -> None:
+        """Fill `volume` base units of one account's resting order at its own price, and of nobody else's.
+
+        Raises KeyError for an order that is not there, ValueError for one that does not rest.
+        """
+        with self.lock:
+            self.exchange.advance(self.clock())
+            self.exchange.fill_resting(self.books.by_order_id[order_id], volume)
+            self.save()
+
     def add_fault(self, kind: str, **values: Any) -> int:
         """Put a fault in force (see `faults.Fault`); returns its id. Raises ValueError."""
         with self.lock:
