@@ -60,11 +60,25 @@ class Lab:
         return okx_ticket(name, **settings)
 
     def orders(self) -> list[dict[str, Any]]:
-        """The venue's orders under the names our adapter has for them."""
-        return [
-            {**order, "order_id": f"{order['symbol'].replace('/', '-')}:{order['order_id']}"}
-            for order in self.sim.orders()
-        ]
+        """The venue's orders under the names our adapter has for them; one for both sides of a bracket."""
+        waiting = {algo.algo_id for algo in self.sim.algos("alice_smith")}
+        sides = {order_id for algo in self.sim.algos("alice_smith") for order_id in algo.legs.values()}
+        named = []
+        for order in self.sim.orders():
+            order_id, market = order["order_id"], order["symbol"].replace("/", "-")
+            if order_id in waiting:
+                named.append({**order, "order_id": f"{market}:algo:{order_id}"})
+            elif order_id not in sides:
+                named.append({**order, "order_id": f"{market}:{order_id}"})
+        return named
+
+    @property
+    def key(self) -> str:
+        return self.keys.key
+
+    @property
+    def secret(self) -> str:
+        return self.keys.secret
 
 
 @asynccontextmanager

@@ -14,7 +14,7 @@ from copytrade.simulator.exchange import Exchange
 from copytrade.simulator.faults import Fault
 from copytrade.simulator.ids import IdMaker, bytes_for, letters_for
 from copytrade.simulator.okx import params
-from copytrade.simulator.okx.algobook import AlgoBook
+from copytrade.simulator.okx.algobook import Algo, AlgoBook
 from copytrade.simulator.okx.call import Call, Rows, TradingDesk
 from copytrade.simulator.okx.errors import ALL_FAILED, ERRORS, SOME_FAILED, OkxError
 from copytrade.simulator.okx.keys import DEFAULT_PERMISSIONS, PERMISSIONS, ApiKey, KeyRing
@@ -145,6 +145,12 @@ class OkxSimulator(SimulatedVenue):
             raise ValueError(f"market state is {state!r}: give one of {', '.join(STATES)}")
         with self.lock:
             self._desk.states[symbol] = state
+
+    def algos(self, account: str) -> list[Algo]:
+        """Every order of an account that waits or waited for a price, the oldest first."""
+        with self.lock:
+            self.exchange.advance(self.clock())
+            return list(self._desk.algos.of(account))
 
     def keys(self) -> list[dict[str, Any]]:
         """What there is to know about each key but its secret and passphrase."""

@@ -45,8 +45,8 @@ def algo_fields(ticket: OrderTicket) -> dict[str, Any]:
     the moment it is triggered, and whoever the price then leaves again would be without one; OKX has no profit that
     rests in the book beside a stop in spot markets (code 51094).
     """
-    stop = price_text(ticket, ticket.stop_price, "stop")
-    after = price_text(ticket, ticket.limit_price, "limit") if ticket.kind.has_limit else AT_MARKET
+    stop = price_text(ticket, ticket.stop_price, "stop_price")
+    after = price_text(ticket, ticket.limit_price, "limit_price") if ticket.kind.has_limit else AT_MARKET
     fields: dict[str, Any] = {
         "instId": ticket.instrument.venue_symbol,
         "tdMode": "cash",

@@ -56,7 +56,7 @@ def order_fields(ticket: OrderTicket) -> dict[str, Any]:
         "clOrdId": ticket.order_id,
     }
     if ticket.kind is not OrderKind.MARKET:
-        return fields | {"px": price_text(ticket, ticket.limit_price, "limit")}
+        return fields | {"px": price_text(ticket, ticket.limit_price, "limit_price")}
     fields["tgtCcy"] = "base_ccy"
     if ticket.side is Side.BUY:
         fields["banAmend"] = True
@@ -66,10 +66,10 @@ def order_fields(ticket: OrderTicket) -> dict[str, Any]:
 def price_text(ticket: OrderTicket, price: Price | None, what: str) -> str:
     """A price of an order as it is sent. Raises `ValueError` when it is missing or off the tick."""
     if price is None:
-        raise ValueError(f"order {ticket.order_id} is a {ticket.kind} order without a {what} price")
+        raise ValueError(f"order {ticket.order_id} is a {ticket.kind} order without a {what}")
     if price.value <= 0 or price.value % ticket.instrument.tick:
         raise ValueError(
-            f"order {ticket.order_id}: the {what} price {price} is off the tick {ticket.instrument.tick} of "
+            f"order {ticket.order_id}: {what} {price} is off the tick {ticket.instrument.tick} of "
             f"{ticket.instrument.symbol}"
         )
     return str(price)
