@@ -32,7 +32,7 @@ from copytrade.engine.work import Work, cancel_work
 _COLLECT_EVERY = 20_000
 
 # Without a price nothing is sent; a venue that cannot be reached fails at that first.
-_HANDED_OVER = UNREACHABLE | {Reason.PRICE_UNKNOWN}
+_HANDED_OVER = UNREACHABLE | {Reason.PRICE_UNKNOWN, Reason.EQUITY_UNKNOWN}
 
 Planned = Callable[[Signal, tuple[Decision, ...]], None]
 
@@ -147,12 +147,18 @@ class FanOut:
 
     def elsewhere(self, work: Work, reason: Reason) -> Deferred | None:
         """The copy at the user's next account, for an entry that provably cannot be placed at this one; None when
-        the user has no other account that can take it, or does not want that (`failover`)."""
+        the user has no other account that can take it.
+
+        As in the plan, `failover` says whether it may go on from an account that cannot be reached. From one that
+        turns out, when a deferred entry is sized, not to be able to take it (it cannot pay, does not list it), it goes
+        on in any case; what a venue refuses is not tried at another.
+        """
         services, signal = self._services, work.signal
         member = services.roster.get(work.account)
-        if signal is None or work.effect is Effect.EXIT or member is None or not member.terms.failover:
+        if signal is None or work.effect is Effect.EXIT or member is None or signal.kind.follows_up:
             return None
-        if reason not in _HANDED_OVER or self._leaving(work) or signal.kind.follows_up:
+        goes_on = member.terms.failover if reason in _HANDED_OVER else work.approved is None
+        if not goes_on or self._leaving(work):
             return None
         tried = {copy.account for copy in services.ledger.copies_of(signal.signal_id)}
         books = [book for books in self._users(signal, user_of(work.account)) for book in books]

@@ -56,10 +56,15 @@ class Lane:
         self.wake()
 
     def wake(self) -> None:
-        """Work on, unless the account is parked or nothing waits."""
+        """Work on, unless the account is parked or nothing waits. No entry waits for a parked account: it could not be
+        taken up before somebody clears the fault."""
         ledger, member = self._services.ledger, self._services.roster.get(self._account)
-        stuck = ledger.failed is not None or self._account in ledger.state.parked
-        if self._task is None and self._queue and not stuck and not (member is not None and member.connecting):
+        if ledger.failed is not None or (member is not None and member.connecting):
+            return
+        if parked := ledger.state.parked.get(self._account):
+            if self._task is None:  # a lane that parks ends them itself
+                self._end_waiting_entries(parked[1])
+        elif self._task is None and self._queue:
             self._task = asyncio.create_task(self._run(), name=f"lane {self._account}")
 
     async def close(self, timeout_s: float) -> None:
@@ -119,13 +124,27 @@ class Lane:
         services.ledger.append([AccountParked(self._account, parked.reason, parked.detail, now)])
         until = f"; tried again in {parked.for_s} s" if parked.for_s else "; run check for what to do"
         services.alert(f"{self._account} is parked: {parked.reason.text} ({parked.detail}){until}")
-        self._end_waiting_entries(parked)
+        self._end_waiting_entries(parked.detail)
         if parked.for_s is not None:
             loop = asyncio.get_running_loop()
             self._unpark = loop.call_later(timedelta(seconds=parked.for_s).total_seconds(), self.clear)
 
-    def _end_waiting_entries(self, parked: LaneParked) -> None:
+    def hand_over(self, detail: str) -> None:
+        """The venue cannot be reached, and what is being worked on is tried until it can be: entries that wait behind
+        it go to their users' next accounts. Those that have none wait on."""
+        for work in self._waiting_entries():
+            if self._sender.hand_over(work, Reason.VENUE_UNREACHABLE, detail):
+                self._queue.remove(work)
+
+    def _end_waiting_entries(self, detail: str) -> None:
         """Entries that provably never left end here; exits and orders that may be at the venue stay queued."""
+        for work in self._waiting_entries():
+            self._sender.stop(work, Reason.ACCOUNT_PARKED, detail)
+            self._queue.remove(work)
+
+    def _waiting_entries(self) -> list[Work]:
+        """Entries that provably never left. Work on orders that are over is dropped."""
+        waiting = []
         orders = self._services.ledger.state.orders
         for work in list(self._queue):
             record = orders.get(work.order_id)
@@ -134,5 +153,5 @@ class Lane:
             elif work.cancel:
                 continue
             elif work.effect is Effect.ENTRY and not work.maybe_sent and record.state is not OrderState.UNKNOWN:
-                self._sender.stop(work, Reason.ACCOUNT_PARKED, parked.detail)
-                self._queue.remove(work)
+                waiting.append(work)
+        return waiting

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from copytrade.domain.errors import CredentialsRejected, VenueError, VenueRefusedRead
+from copytrade.domain.errors import CredentialsRejected, VenueError, VenueRefusedRead, VenueUnavailable
 from copytrade.domain.state import OrderRecord
 from copytrade.domain.venue import Execution, OrderTicket
 from copytrade.engine.ports import AccountClient
@@ -13,6 +14,7 @@ from copytrade.engine.services import Services
 # Orders of ours that the venue may report beside the one we look for: from a little before it was planned.
 _KNOWN_BEFORE = timedelta(minutes=10)
 _PASSES_BEFORE_ALERT = 4
+_PASSES_BEFORE_UNREACHABLE = 3
 
 
 class Lookup:
@@ -22,13 +24,19 @@ class Lookup:
         self._services = services
 
     async def until_known(
-        self, ticket: OrderTicket, record: OrderRecord, absent_after: datetime | None, client: AccountClient
+        self,
+        ticket: OrderTicket,
+        record: OrderRecord,
+        absent_after: datetime | None,
+        client: AccountClient,
+        unreachable: Callable[[str], None],
     ) -> Execution | None:
         """The order as the venue has it, or None once that proves that it never got there.
 
         A pass that was begun after `absent_after` (without one: after the last send that a dead process could have
         made) and that found nothing is the proof. A pass that failed proves nothing. Raises `CredentialsRejected`
-        as a parked lane's cause through the caller, and `ServiceStopping`.
+        as a parked lane's cause through the caller, and `ServiceStopping`. `unreachable` is told of each failure of a
+        venue that has failed several times running.
         """
         services = self._services
         if absent_after is None:
@@ -49,6 +57,8 @@ class Lookup:
                         f"{record.account}: the outcome of order {record.order_id} is unknown and the venue cannot "
                         f"be asked ({error}); nothing else of this account is sent until it can"
                     )
+                if failures >= _PASSES_BEFORE_UNREACHABLE and isinstance(error, VenueUnavailable):
+                    unreachable(str(error))
                 wait_s = delays[min(failures - 1, len(delays) - 1)]
                 if isinstance(error, VenueRefusedRead) and error.retry_after_s is not None:
                     wait_s = max(wait_s, error.retry_after_s)

@@ -31,11 +31,12 @@ from copytrade.domain.events import (
 )
 from copytrade.domain.order import Effect, OrderKind, OrderState, Role
 from copytrade.domain.reasons import Reason
-from copytrade.domain.signal import Signal, SignalKind
+from copytrade.domain.signal import SignalKind
 from copytrade.domain.state import OrderRecord
 from copytrade.domain.venue import Accepted, NotSent, OrderTicket, RefusedByVenue, Unknown
 from copytrade.engine.cancelling import Canceller
 from copytrade.engine.chains import NO_CHAIN, chain_of
+from copytrade.engine.late_markets import market_found
 from copytrade.engine.lookup import Lookup
 from copytrade.engine.ports import AccountClient
 from copytrade.engine.services import Services, ServiceStopping
@@ -106,6 +107,13 @@ class Sender:
         """End an order that provably never left."""
         self._end(work, OrderStopped(work.order_id, reason, detail, self._services.clock()))
 
+    def hand_over(self, work: Work, reason: Reason, detail: str) -> bool:
+        """End an entry here that provably never left, if it can go elsewhere; False when it cannot."""
+        if self._onward.elsewhere(work, reason) is None:
+            return False
+        self.stop(work, reason, detail)
+        return True
+
     def finished(self, work: Work) -> None:
         """Tell whoever waits that this order has had its answer."""
         record = self._record(work)
@@ -131,7 +139,7 @@ class Sender:
         record = self._record(work)
         assert record is not None
         if record.reason is Reason.WAITS_FOR_MARKETS:
-            work.symbol = self._market_found(work, work.signal)
+            work.symbol = market_found(services, work, work.signal)
         in_a_chain = work.signal.kind is SignalKind.AMENDED or work.signal.kind.follows_up
         if work.effect is Effect.EXIT or in_a_chain:
             await services.fills.settled(account, work.symbol)
@@ -146,23 +154,6 @@ class Sender:
         decision = decide(work.signal, book, services.rules, services.clock(), order_id=work.order_id, leg=record.leg)
         return await self._take(work, decision)
 
-    def _market_found(self, work: Work, signal: Signal) -> str:
-        """Our spelling of the market of a copy that was planned before its venue's list of markets was read.
-
-        An exit goes after the entry that it was planned behind: what that found stands for its market too, unless the
-        account holds the market that was named, or has another exit for the one that was found.
-        """
-        services = self._services
-        found = services.markets.answering(venue_of(work.account), signal)
-        if found is None:
-            return work.symbol
-        if work.effect is Effect.EXIT:
-            others = services.ledger.copies_of(signal.signal_id)
-            served = any(each.account == work.account and each.symbol == found.symbol for each in others)
-            if served or services.ledger.state.position(work.account, work.symbol):
-                return work.symbol
-        return found.symbol
-
     async def _take(self, work: Work, decision: Approved | Skipped | Deferred) -> Approved | None:
         now = self._services.clock()
         if isinstance(decision, Deferred):
@@ -174,7 +165,7 @@ class Sender:
                 d.order_id, d.signal_id, d.account, d.symbol, d.side, d.effect, Reason.EQUITY_UNKNOWN, d.detail, d.leg
             )
         if isinstance(decision, Skipped):
-            self._append(CopyDecided(decision, now))
+            self._end(work, CopyDecided(decision, now))
             return None
         if work.ceiling is not None and work.ceiling < decision.quantity:
             decision = replace(decision, quantity=work.ceiling)
@@ -333,7 +324,9 @@ class Sender:
         if ticket is None:
             raise LaneParked(Reason.NOT_LISTED, f"{record.symbol} is no longer listed, yet an order may be open", None)
         try:
-            execution = await self._lookup.until_known(ticket, record, work.absent_after, client)
+            execution = await self._lookup.until_known(
+                ticket, record, work.absent_after, client, lambda detail: self._onward.hand_over(work.account, detail)
+            )
         except CredentialsRejected as error:
             raise LaneParked(Reason.BAD_KEY, f"order {work.order_id} cannot be looked up: {error}", None) from error
         if execution is not None:
@@ -349,7 +342,9 @@ class Sender:
         delays = self._services.limits.retry_delays_s
         backoff_s = delays[min(retries, len(delays) - 1)]
         if isinstance(outcome, NotSent) and retries >= _TRIES_BEFORE_FAILOVER:
-            if self._onward.elsewhere(work, Reason.VENUE_UNREACHABLE) is not None:
+            if work.effect is Effect.EXIT:  # it stays, but the entries behind it need not
+                self._onward.hand_over(work.account, outcome.detail)
+            elif self._onward.elsewhere(work, Reason.VENUE_UNREACHABLE) is not None:
                 return None
         elif isinstance(outcome, RefusedByVenue):
             if outcome.parks_account or outcome.retry_after_s is None:
@@ -388,10 +383,11 @@ class Sender:
             )
         self._end(work, OrderRefused(work.order_id, reason, detail, self._services.clock()))
 
-    def _end(self, work: Work, event: OrderStopped | OrderRefused) -> None:
+    def _end(self, work: Work, event: OrderStopped | OrderRefused | CopyDecided) -> None:
         """End an order that is certainly not at the venue. Where the user's next account is to take an entry over,
         that is planned in the same transaction: a crash in between can neither lose it nor place it twice."""
-        other = self._onward.elsewhere(work, event.reason)
+        reason = event.copy.reason if isinstance(event, CopyDecided) else event.reason
+        other = self._onward.elsewhere(work, reason)
         events: list[Event] = [event]
         if other is not None:
             events.append(CopiesPlanned(other.signal_id, (other,), event.at))

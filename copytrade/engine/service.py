@@ -207,6 +207,10 @@ class Engine:
         """Hand an order to its lane; for lanes."""
         self.lanes.submit(work)
 
+    def hand_over(self, account: AccountId, detail: str) -> None:
+        """Send the entries elsewhere that wait behind an order whose venue cannot be reached; for lanes."""
+        self.lanes.of(account).hand_over(detail)
+
     # -- inside ------------------------------------------------------------------------------------------------------
 
     def _emit(self, signal: Signal) -> None:

@@ -54,6 +54,10 @@ class Onward(Protocol):
 
     def submit(self, work: Work) -> None: ...
 
+    def hand_over(self, account: AccountId, detail: str) -> None:
+        """Send the entries elsewhere that wait at an account while its venue cannot be reached."""
+        ...
+
 
 EmitSignal = Callable[[Signal], None]
 RefreshEquity = Callable[[AccountId, float], Awaitable[None]]

@@ -14,7 +14,7 @@ from ports import LedgerAround
 from venues_world import VenuesDesk, VenuesWorld
 from world import until
 
-from copytrade.domain.events import CopiesPlanned, Event, OrderStopped
+from copytrade.domain.events import CopiesPlanned, CopyDecided, Event, OrderStopped
 from copytrade.domain.order import OrderState
 from copytrade.domain.reasons import Reason
 from copytrade.engine.service import Wiring
@@ -232,3 +232,139 @@ async def test_after_a_restart_an_entry_that_was_handed_over_is_not_handed_over_
             await desk.settled()
             assert len(desk.copies(signal)) == 2
             assert len(world.bought_anywhere("alice_smith")) == 1
+
+
+# -- entries that wait -------------------------------------------------------------------------------------------------
+
+
+async def deferred_entry(world: VenuesWorld, desk: VenuesDesk) -> str:
+    """Both accounts' figures are old, so that the entry waits in the lane of the first to be sized."""
+    world.clock.ahead_s += 601
+    await know_price(desk)
+    signal = await desk.buy("1000")
+    await until(lambda: world.plans and world.plans[-1][0].signal_id == signal, "the signal is planned")
+    planned = world.plans[-1][1]
+    assert [(copy.account, copy.reason) for copy in planned] == [(OKX, Reason.WAITS_FOR_EQUITY)]
+    await desk.settled()
+    return signal
+
+
+@pytest.mark.parametrize("failover", [True, False])
+async def test_a_deferred_entry_that_its_account_cannot_pay_goes_on_as_the_plan_would_have(
+    tmp_path: Path, failover: bool
+) -> None:
+    """That an account is empty is no matter of `failover`: with figures to go by, the plan would have passed it by."""
+    users = {"alice_smith": {"okx": {"prefer": ["okx"], "failover": failover}, "coinbase": {"failover": failover}}}
+    around: list[Transactions] = []
+
+    def watch(wiring: Wiring) -> Wiring:
+        around.append(Transactions(wiring.ledger))
+        return replace(wiring, ledger=around[0])
+
+    async with VenuesWorld(tmp_path, users=users) as world, world.trading(watch) as desk:
+        world.sims["okx"].deposit("alice_smith", "USDT", D(-999))
+        signal = await deferred_entry(world, desk)
+        first, second = desk.copy(signal, OKX), desk.copy(signal, COINBASE)
+        assert (first.state, first.reason) == (OrderState.SKIPPED, Reason.BELOW_MIN_BALANCE)
+        assert second.state is OrderState.FILLED
+        assert [order["symbol"] for order in world.bought_anywhere("alice_smith")] == ["BTC/USD"]
+        (together,) = [t for t in around[0].seen if any(_is_of(event, first.order_id) for event in t)]
+        assert [type(event) for event in together] == [CopyDecided, CopiesPlanned]
+        await desk.sell()
+        await desk.settled()
+        assert world.holds("coinbase", "alice_smith") == 0
+
+
+def _is_of(event: Event, order_id: str) -> bool:
+    return isinstance(event, CopyDecided) and event.copy.order_id == order_id
+
+
+@pytest.mark.parametrize("failover", [True, False])
+async def test_a_deferred_entry_whose_account_cannot_be_read_goes_on_with_failover_only(
+    tmp_path: Path, failover: bool
+) -> None:
+    users = {"alice_smith": {"okx": {"prefer": ["okx"], "failover": failover}, "coinbase": {"failover": failover}}}
+    limits = {"equity_wait_s": 0.3}
+    async with VenuesWorld(tmp_path, users=users, limits=limits) as world, world.trading() as desk:
+        world.sims["okx"].add_fault("status", when="before", method="GET /account/balance", status=502)
+        signal = await deferred_entry(world, desk)
+        assert desk.copy(signal, OKX).reason is Reason.EQUITY_UNKNOWN
+        assert len(world.bought_anywhere("alice_smith")) == failover
+
+
+async def test_a_deferred_entry_that_nobody_can_pay_ends_and_stays_one_order_of_nobody(tmp_path: Path) -> None:
+    async with VenuesWorld(tmp_path, users=BOTH) as world, world.trading() as desk:
+        world.sims["okx"].deposit("alice_smith", "USDT", D(-999))
+        world.sims["coinbase"].deposit("alice_smith", "USD", D(-999))
+        signal = await deferred_entry(world, desk)
+        assert {copy.state for copy in desk.copies(signal)} == {OrderState.SKIPPED}
+        assert world.bought_anywhere("alice_smith") == []
+
+
+async def test_a_deferred_entry_is_not_handed_over_once_the_master_is_on_its_way_out(tmp_path: Path) -> None:
+    async with VenuesWorld(tmp_path, users=BOTH) as world, world.trading() as desk:
+        world.sims["okx"].deposit("alice_smith", "USDT", D(-999))
+        world.sims["okx"].add_fault("delay", when="before", method="GET /account/balance", delay_ms=700)
+        world.clock.ahead_s += 601
+        await know_price(desk)
+        entry = await desk.buy("1000")
+        out = await desk.sell()
+        await until(lambda: desk.copies(out), "the exit is planned")
+        assert desk.copy(entry, OKX).state is OrderState.DEFERRED, "the entry is still being sized"
+        await desk.settled()
+        assert [copy.account for copy in desk.copies(entry)] == [OKX]
+        assert world.bought_anywhere("alice_smith") == []
+
+
+@pytest.mark.parametrize("lost", [False, True])
+async def test_entries_behind_an_exit_that_cannot_be_placed_are_handed_over_and_the_exit_stays(
+    tmp_path: Path, lost: bool
+) -> None:
+    """Its venue is down and it never left, or its outcome is unknown and it cannot be looked up."""
+    async with VenuesWorld(tmp_path, users=BOTH) as world, world.trading() as desk:
+        await desk.buy("1000")
+        await desk.settled()
+        held = world.holds("okx", "alice_smith")
+        assert held > 0
+        await know_price(desk)
+        if lost:
+            world.fault("okx", "drop", "alice_smith", when="before", count=1)
+            world.sims["okx"].add_fault("status", when="before", method="GET /trade/order", status=502)
+        else:
+            await world.down("okx")
+        out = await desk.sell()
+        stuck = OrderState.UNKNOWN if lost else OrderState.APPROVED
+        await until(lambda: desk.copies(out) and desk.copy(out, OKX).state is stuck, "the exit is stuck")
+        signals = [await desk.buy("500") for _ in range(2)]
+        await until(
+            lambda: [o["side"] for o in world.orders("coinbase", "alice_smith")] == ["buy", "buy"],
+            "the entries are placed at the next account",
+        )
+        assert desk.copy(out, OKX).state is stuck
+        for signal in signals:
+            assert desk.copy(signal, OKX).reason is Reason.VENUE_UNREACHABLE
+        if lost:
+            world.sims["okx"].clear_faults()
+        else:
+            await world.up("okx")
+        await desk.settled()
+        assert desk.copy(out, OKX).state is OrderState.FILLED
+        assert world.holds("okx", "alice_smith") < D("0.00000001")
+        assert len(world.bought_anywhere("alice_smith")) == 3
+
+
+async def test_without_a_next_account_entries_behind_a_stuck_exit_wait_for_their_venue(tmp_path: Path) -> None:
+    users = {"alice_smith": {"okx": {"cash": 1_000, "prefer": ["okx"]}, "coinbase": {}}}
+    async with VenuesWorld(tmp_path, users=users) as world, world.trading() as desk:
+        await desk.buy("1000")
+        await desk.settled()
+        await know_price(desk)
+        await world.down("okx")
+        out = await desk.sell()
+        signal = await desk.buy("500")
+        await until(lambda: desk.copies(signal), "the entry is planned")
+        await until(lambda: desk.engine.lanes.of(desk.copy(out, OKX).account).depth == 2, "both wait")
+        await world.up("okx")
+        await desk.settled()
+        assert desk.copy(signal, OKX).state is OrderState.FILLED
+        assert world.orders("coinbase", "alice_smith") == []
