@@ -70,7 +70,16 @@ def test_new_spelling_needs_the_asset_version(alice: MemoryClient) -> None:
     ("changes", "error"),
     [
         ({"type": "hold"}, "EGeneral:Invalid arguments:type"),
-        ({"ordertype": "stop-loss", "price": "1"}, "EGeneral:Invalid arguments:ordertype"),
+        ({"ordertype": "trailing-stop", "price": "+5%"}, "EGeneral:Invalid arguments:ordertype"),
+        ({"ordertype": "stop-loss"}, "EGeneral:Invalid arguments:price"),
+        ({"ordertype": "stop-loss", "price": "60000.01"}, "EOrder:Invalid price:XXBTZUSD price can only be specified"),
+        ({"ordertype": "stop-loss", "price": "61000", "price2": "1"}, "EGeneral:Invalid arguments:price2"),
+        ({"ordertype": "take-profit-limit", "price": "61000"}, "EGeneral:Invalid arguments:price2"),
+        ({"ordertype": "limit", "price": "59000", "price2": "1"}, "EGeneral:Invalid arguments:price2"),
+        ({"ordertype": "stop-loss", "price": "61000", "trigger": "mark"}, "EGeneral:Invalid arguments:trigger"),
+        ({"ordertype": "limit", "price": "59000", "trigger": "last"}, "EGeneral:Invalid arguments:trigger"),
+        ({"ordertype": "stop-loss", "price": "61000", "oflags": "post"}, "EGeneral:Invalid arguments:oflags"),
+        ({"ordertype": "stop-loss", "price": "61000", "type": "sell"}, "EOrder:Insufficient funds"),
         ({"pair": ""}, "EGeneral:Invalid arguments:pair"),
         ({"pair": "NOSUCH"}, "EQuery:Unknown asset pair"),
         ({"volume": "0"}, "EGeneral:Invalid arguments:volume"),
@@ -104,7 +113,7 @@ def test_new_spelling_needs_the_asset_version(alice: MemoryClient) -> None:
     ],
 )
 def test_refused_orders(alice: MemoryClient, changes: dict[str, str], error: str) -> None:
-    assert alice.error("AddOrder", **{**MARKET, **changes}) == error
+    assert alice.error("AddOrder", **{**MARKET, **changes}).startswith(error)
     assert alice.simulator.orders() == []
     assert alice.ok("Balance") == {"ZUSD": "1000.0000"}
 

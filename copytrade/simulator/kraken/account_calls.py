@@ -10,10 +10,9 @@ from copytrade.simulator.kraken.call import Call
 from copytrade.simulator.kraken.errors import KrakenError
 from copytrade.simulator.kraken.listing import ASSET_BY_NAME, amount_text, find_asset, find_pair
 from copytrade.simulator.kraken.shapes import fixed
+from copytrade.simulator.kraken.tokens import TOKEN_EXPIRES_S
 from copytrade.simulator.orders import ZERO
 from copytrade.simulator.valuation import value_in
-
-TOKEN_EXPIRES_S = 900
 
 
 def _balances(call: Call) -> list[tuple[str, Decimal, Decimal, int]]:

@@ -16,6 +16,7 @@ from copytrade.simulator.exchange import OrderRefused
 from copytrade.simulator.kraken import errors, params
 from copytrade.simulator.kraken.call import ONLINE, Call
 from copytrade.simulator.kraken.errors import KrakenError, invalid
+from copytrade.simulator.kraken.kinds import KINDS, Kind
 from copytrade.simulator.kraken.listing import KrakenPair, find_pair
 from copytrade.simulator.kraken.shapes import order_text
 from copytrade.simulator.orders import NewOrder
@@ -49,8 +50,7 @@ def add_order(call: Call) -> Any:
     if named is not None and not validate:
         charge(call, named, 1)  # an order that fails validation costs as much as one that does not
     checked = check_order(call, call.params)
-    pair = checked.pair
-    description = {"order": order_text(pair, checked.request, checked.request.volume, checked.request.limit_price)}
+    description = {"order": _text(checked)}
     if validate:
         return {"descr": description}
     return {"descr": description, "txid": [place(call, checked)]}
@@ -82,8 +82,7 @@ def add_order_batch(call: Call) -> Any:
 def _batch_entry(call: Call, checked: Checked | KrakenError, validate: bool) -> dict[str, Any]:
     if isinstance(checked, KrakenError):
         return {"error": checked.text}
-    request = checked.request
-    entry: dict[str, Any] = {"descr": {"order": order_text(checked.pair, request, request.volume, request.limit_price)}}
+    entry: dict[str, Any] = {"descr": {"order": _text(checked)}}
     if not validate:
         try:
             entry["txid"] = place(call, checked)
@@ -100,30 +99,27 @@ def check_order(call: Call, values: Mapping[str, Any]) -> Checked:
     side = params.text(values, "type")
     if side not in ("buy", "sell"):
         raise invalid("type")
-    order_type = params.text(values, "ordertype")
-    if order_type not in ("market", "limit"):  # the triggered and iceberg types are not simulated
+    kind = KINDS.get(params.text(values, "ordertype"))
+    if kind is None:  # the trailing and iceberg types are not simulated
         raise invalid("ordertype")
     _refuse_unsimulated(values)
-    flags = _flags(values, order_type, side)
+    flags = _flags(values, kind.name, side)
     tif, expires_at_s = _time_in_force(call, values)
     user_ref, client_id = params.user_ref(values), params.client_id(values)
     if user_ref is not None and client_id is not None:
         raise invalid("cl_ord_id")
     deadline_s = _deadline(call, values)
-    volume_text, price_text = params.text(values, "volume"), params.text(values, "price")
-    volume = params.decimal(volume_text, "volume")
+    volume = params.decimal(params.text(values, "volume"), "volume")
     pair_text = params.text(values, "pair")
     if not pair_text:
         raise invalid("pair")
     pair = find_pair(pair_text, params.text(values, "assetVersion"))
     if pair is None:
         raise KrakenError(errors.UNKNOWN_PAIR)
-    _check_mode(call.desk.modes.get(pair.market.symbol, ONLINE), order_type, "post" in flags)
-    limit_price = _limit_price(call, pair, side, price_text) if order_type == "limit" else None
-    if order_type == "market" and price_text not in ("", "0"):
-        raise invalid("price")
+    _check_mode(call.desk.modes.get(pair.market.symbol, ONLINE), kind, "post" in flags)
+    stop_price, limit_price = _prices(call, pair, side, kind, values)
     in_quote = "viqc" in flags
-    _check_amount(call, pair, side, volume, limit_price, in_quote)
+    _check_amount(call, pair, side, volume, limit_price or stop_price, in_quote)
     request = NewOrder(
         account=call.account.name,
         symbol=pair.market.symbol,
@@ -137,8 +133,18 @@ def check_order(call: Call, values: Mapping[str, Any]) -> Checked:
         fee_in_base="fcib" in flags,
         client_id=client_id,
         user_ref=user_ref,
+        trigger=kind.trigger,
+        stop_price=stop_price,
     )
     return Checked(pair, request, deadline_s)
+
+
+def _text(checked: Checked) -> str:
+    request = checked.request
+    first, second = request.limit_price, None
+    if request.trigger:
+        first, second = request.stop_price, request.limit_price
+    return order_text(checked.pair, request, request.volume, first, second)
 
 
 def charge(call: Call, pair: KrakenPair, cost: float) -> None:
@@ -205,7 +211,7 @@ def _refuse_unsimulated(values: Mapping[str, Any]) -> None:
     if params.text(values, "asset_class") not in ("", "currency"):
         raise invalid("asset_class")
     for name, value in values.items():
-        if (name.startswith("close[") or name in ("close", "displayvol", "price2")) and value not in (
+        if (name.startswith("close[") or name in ("close", "displayvol")) and value not in (
             None,
             "",
             "0",
@@ -256,29 +262,52 @@ def _deadline(call: Call, values: Mapping[str, Any]) -> float | None:
     return deadline_s
 
 
-def _check_mode(mode: str, order_type: str, post_only: bool) -> None:
+def _check_mode(mode: str, kind: Kind, post_only: bool) -> None:
     if mode == "cancel_only":
         raise KrakenError(errors.MARKET_CANCEL_ONLY)
     if mode == "post_only" and not post_only:
         raise KrakenError(errors.MARKET_POST_ONLY)
-    if mode == "limit_only" and order_type != "limit":
+    if mode == "limit_only" and not kind.has_limit:
         raise KrakenError(errors.MARKET_LIMIT_ONLY)
 
 
-def _limit_price(call: Call, pair: KrakenPair, side: str, text: str) -> Decimal:
-    """A price, or one relative to the last trade: `+10`, `-10`, `#10` (away from it), also with `%`."""
+def _prices(
+    call: Call, pair: KrakenPair, side: str, kind: Kind, values: Mapping[str, Any]
+) -> tuple[Decimal | None, Decimal | None]:
+    """Trigger and limit of an order. A price that its type does not have must be left out."""
+    first, second = params.text(values, "price"), params.text(values, "price2")
+    last = call.exchange.prices.quote(pair.market.symbol, call.now_s).last
+    watched = params.text(values, "trigger")
+    if watched not in (("", "last", "index") if kind.trigger else ("",)):
+        raise invalid("trigger")
+    if second not in ("", "0") and not (kind.trigger and kind.has_limit):
+        raise invalid("price2")
+    if kind.trigger:
+        stop_price = _price(pair, side, first, last, "price")
+        return stop_price, _price(pair, side, second, stop_price, "price2") if kind.has_limit else None
+    if not kind.has_limit:
+        if first not in ("", "0"):
+            raise invalid("price")
+        return None, None
+    return None, _price(pair, side, first, last, "price")
+
+
+def _price(pair: KrakenPair, side: str, text: str, reference: Decimal, field: str) -> Decimal:
+    """A price, or one relative to a reference: `+10`, `-10`, `#10` (away from it), also with `%`.
+
+    The reference is the last trade, and for the limit of a triggered order its trigger.
+    """
     if text[:1] not in ("+", "-", "#"):
-        price = params.decimal(text, "price")
-        check_price(pair, price)
+        price = params.decimal(text, field)
+        check_price(pair, price, field)
         return price
     percent = text.endswith("%")
-    offset = params.decimal(text[1:].removesuffix("%"), "price")
-    last = call.exchange.prices.quote(pair.market.symbol, call.now_s).last
+    offset = params.decimal(text[1:].removesuffix("%"), field)
     if percent:
-        offset = last * offset / 100
+        offset = reference * offset / 100
     down = text[0] == "-" or (text[0] == "#" and side == "buy")
-    price = round(last - offset if down else last + offset, pair.market.price_decimals)
-    check_price(pair, price)
+    price = round(reference - offset if down else reference + offset, pair.market.price_decimals)
+    check_price(pair, price, field)
     return price
 
 

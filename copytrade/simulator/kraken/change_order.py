@@ -13,19 +13,20 @@ from copytrade.simulator.kraken.call import Call
 from copytrade.simulator.kraken.errors import KrakenError, invalid
 from copytrade.simulator.kraken.limits import amend_penalty, cancel_penalty
 from copytrade.simulator.kraken.listing import BY_SYMBOL
-from copytrade.simulator.orders import Order
+from copytrade.simulator.orders import ZERO, Order
 
 CANCEL_BATCH_MAX = 50
 CANCEL_ALL_AFTER_MAX_S = 86_400
 
 
 def amend_order(call: Call) -> Any:
-    """AmendOrder: changes volume or price of an open limit order, which keeps its txid and client id."""
+    """AmendOrder: changes volume, limit or trigger of an open order that rests; it keeps its txid and client id."""
     txid, client_id = params.text(call.params, "txid"), params.client_id(call.params)
     if bool(txid) == bool(client_id):
         raise invalid("txid")
     quantity, price = params.text(call.params, "order_qty"), params.text(call.params, "limit_price")
-    if not quantity and not price:
+    trigger = params.text(call.params, "trigger_price")
+    if not quantity and not price and not trigger:
         raise invalid("order_qty")
     deadline = params.text(call.params, "deadline")
     if deadline:
@@ -35,24 +36,31 @@ def amend_order(call: Call) -> Any:
         if call.now_s >= deadline_s:
             raise KrakenError(errors.DEADLINE_ELAPSED)
     order = _open_order(call, txid, client_id)
-    if order.limit_price is None:
+    if order.limit_price is None and (price or not order.waits):
         raise invalid("limit_price")
+    if trigger and not order.waits:
+        raise invalid("trigger_price")
     pair = BY_SYMBOL[order.request.symbol]
     new_volume = params.decimal(quantity, "order_qty") if quantity else order.volume
     new_price = params.decimal(price, "limit_price") if price else order.limit_price
+    new_stop = params.decimal(trigger, "trigger_price") if trigger else order.stop_price
     if new_volume != round(new_volume, pair.market.lot_decimals):
         raise invalid("order_qty")
-    check_price(pair, new_price, "limit_price")
-    check_minimums(pair, new_volume, new_volume * new_price)
+    for each, field in ((new_price, "limit_price"), (new_stop, "trigger_price")):
+        if each is not None:
+            check_price(pair, each, field)
+    check_minimums(pair, new_volume, new_volume * (new_price or new_stop or ZERO))
     if call.desk.rate_limits:
         cost = 1 + amend_penalty(call.now_s - order.accepted_at_s)
         if not call.desk.counter(call.account.name, order.request.symbol, call.tier).allows(cost, call.now_s):
             raise KrakenError(errors.ORDER_RATE_LIMIT)
     try:
-        call.exchange.amend(order, new_volume, new_price, params.flag(call.params, "post_only"))
+        post_only = params.flag(call.params, "post_only")
+        call.exchange.amend(order, new_volume, new_price, post_only, stop_price=new_stop)
     except OrderRefused as refused:
         raise refusal(refused) from None
-    letters = letters_for(0, order.order_id, str(new_volume), str(new_price), call.api_key.nonce, count=16)
+    changes = (str(new_volume), str(new_price), str(new_stop))
+    letters = letters_for(0, order.order_id, *changes, call.api_key.nonce, count=16)
     return {"amend_id": f"T{letters[:5]}-{letters[5:10]}-{letters[10:16]}"}
 
 

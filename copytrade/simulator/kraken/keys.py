@@ -43,6 +43,7 @@ DEFAULT_PERMISSIONS = (
     "query-closed-trades",
     "modify-trades",
     "close-trades",
+    "create-ws-token",
 )
 NONCE_MAX = (1 << 64) - 1
 LOCKOUT_S = 900.0  # "a few minutes" to a quarter of an hour, by source; the longer teaches clients to stop

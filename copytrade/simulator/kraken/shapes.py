@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+from copytrade.simulator.kraken.kinds import kind_of, misc_of, prices_of
 from copytrade.simulator.kraken.listing import BY_SYMBOL, KrakenPair
 from copytrade.simulator.orders import ZERO, Fill, NewOrder, Order
 
@@ -26,9 +27,16 @@ def order_flags(request: NewOrder) -> str:
     return ",".join(flags)
 
 
-def order_text(pair: KrakenPair, request: NewOrder, volume: Decimal, limit_price: Decimal | None) -> str:
-    """The `descr.order` line: `buy 1.25000000 XBTUSD @ limit 27500.0`."""
-    how = "market" if limit_price is None else f"limit {fixed(limit_price, pair.market.price_decimals)}"
+def order_text(
+    pair: KrakenPair, request: NewOrder, volume: Decimal, price: Decimal | None, price2: Decimal | None = None
+) -> str:
+    """The `descr.order` line: `buy 1.25000000 XBTUSD @ limit 27500.0`, `... @ stop loss 48000.0 -> limit 47000.0`."""
+    kind, decimals = kind_of(request), pair.market.price_decimals
+    how = kind.name.removesuffix("-limit").replace("-", " ")
+    if price is not None:
+        how = f"{how} {fixed(price, decimals)}"
+    if price2 is not None:
+        how = f"{how} -> limit {fixed(price2, decimals)}"
     return f"{request.side} {fixed(volume, 8)} {pair.altname} @ {how}"
 
 
@@ -44,6 +52,7 @@ def order_object(order: Order, fill_ids: list[str] | None = None) -> dict[str, A
     price_decimals = market.price_decimals
     executed = order.cost if request.volume_in_quote else order.filled
     average = order.cost / order.filled if order.filled else ZERO
+    price, price2 = prices_of(order)
     shown: dict[str, Any] = {
         "refid": None,
         "userref": request.user_ref if request.user_ref is not None else 0,
@@ -54,11 +63,11 @@ def order_object(order: Order, fill_ids: list[str] | None = None) -> dict[str, A
         "descr": {
             "pair": pair.altname,
             "type": request.side,
-            "ordertype": "market" if order.limit_price is None else "limit",
-            "price": fixed(order.limit_price or ZERO, price_decimals) if order.limit_price else "0",
-            "price2": "0",
+            "ordertype": kind_of(request).name,
+            "price": "0" if price is None else fixed(price, price_decimals),
+            "price2": "0" if price2 is None else fixed(price2, price_decimals),
             "leverage": "none",
-            "order": order_text(pair, request, order.volume, order.limit_price),
+            "order": order_text(pair, request, order.volume, price, price2),
             "close": "",
         },
         "vol": fixed(order.volume, 8),
@@ -66,11 +75,13 @@ def order_object(order: Order, fill_ids: list[str] | None = None) -> dict[str, A
         "cost": fixed(order.cost, market.cost_decimals),
         "fee": fixed(order.fee, market.cost_decimals),
         "price": fixed(average, price_decimals),
-        "stopprice": fixed(ZERO, price_decimals),
+        "stopprice": fixed(order.stop_price or ZERO, price_decimals),
         "limitprice": fixed(ZERO, price_decimals),
-        "misc": "amended" if order.amended else "",
+        "misc": misc_of(order),
         "oflags": order_flags(request),
     }
+    if request.trigger:
+        shown["trigger"] = "last"
     if request.client_id is not None:
         shown["cl_ord_id"] = request.client_id
     if fill_ids is not None:
@@ -91,7 +102,7 @@ def trade_object(fill: Fill, order: Order) -> dict[str, Any]:
         "pair": pair.key,
         "time": round(fill.time_s, 6),
         "type": request.side,
-        "ordertype": "market" if order.limit_price is None else "limit",
+        "ordertype": kind_of(request).name,
         "price": fixed(fill.price, pair.market.price_decimals),
         "cost": fixed(fill.cost, pair.market.cost_decimals),
         "fee": fixed(fill.fee, pair.market.cost_decimals),

@@ -29,8 +29,11 @@ from copytrade.simulator.kraken.limits import CALL_COST, TIERS, DecayingCounter
 from copytrade.simulator.kraken.listing import ASSET_BY_NAME, BY_SYMBOL, MARKETS
 from copytrade.simulator.kraken.private import PRIVATE_CALLS
 from copytrade.simulator.kraken.public import PUBLIC_CALLS, PublicCall
+from copytrade.simulator.kraken.stream import PATH, ExecutionsStream
+from copytrade.simulator.kraken.tokens import Tokens
 from copytrade.simulator.prices import Candle, PriceProcess
 from copytrade.simulator.storage import Store
+from copytrade.simulator.streams import StreamSession
 from copytrade.simulator.venue import Clock, Credentials, Incoming, Reply, SimulatedVenue
 
 PUBLIC_PATH = "/0/public/"
@@ -45,7 +48,8 @@ class KrakenSimulator(SimulatedVenue):
 
     `seed` decides keys, ids, prices and chance. `clock` gives unix seconds. `volatility` and `spread` are
     those of `prices.PriceProcess`. `fill_delay_ms` passes between acceptance and fill, `fill_parts` trades
-    make up a fill. `store` is a file to carry on from. `public_limit_per_s` limits public calls by address.
+    make up a fill. `store` is a file to carry on from. `public_limit_per_s` limits public calls by address;
+    `heartbeat_s` is the time between the signs of life of a quiet stream.
     Raises ValueError for a setting out of bounds.
     """
 
@@ -63,6 +67,7 @@ class KrakenSimulator(SimulatedVenue):
         rate_limits: bool = True,
         public_limit_per_s: float | None = None,
         store: Path | None = None,
+        heartbeat_s: float = 1.0,
     ) -> None:
         prices = PriceProcess(seed, MARKETS, volatility, spread, price_step_s)
         records = None if store is None else Store(store)
@@ -74,7 +79,8 @@ class KrakenSimulator(SimulatedVenue):
         self._public_limit_per_s = public_limit_per_s
         self._public_counters: dict[str, DecayingCounter] = {}
         self._candles: dict[tuple[str, int], list[Candle]] = {}
-        self._tokens = 0
+        self._tokens = Tokens(seed)
+        self._heartbeat_s = heartbeat_s
         if records is not None:
             self._load_keys(records)
 
@@ -194,6 +200,12 @@ class KrakenSimulator(SimulatedVenue):
                 return self.error_reply(error.text)
         return Reply(_encode({"error": [], "result": result}).encode())
 
+    def open_stream(self, incoming: Incoming) -> StreamSession | None:
+        """A connection to the private WebSocket, version 2."""
+        if incoming.path != PATH:
+            return None
+        return ExecutionsStream(self._tokens, self.books.accounts.__getitem__, self.books.orders, self._heartbeat_s)
+
     def _private(self, incoming: Incoming, fault: Fault | None) -> Any:
         method = incoming.path[len(PRIVATE_PATH) :]
         if method not in PRIVATE_CALLS or incoming.verb != "POST":
@@ -228,7 +240,7 @@ class KrakenSimulator(SimulatedVenue):
             arrived_s=incoming.arrived_at_s,
             now_s=self.exchange.now_s,
             fault=fault,
-            token=self._token,
+            token=lambda: self._tokens.issue(api_key, now_s),
         )
         return handler(call)
 
@@ -247,10 +259,6 @@ class KrakenSimulator(SimulatedVenue):
         self.exchange.advance(now_s)
         values = params.parse_query(incoming.query)
         return call(PublicCall(self.exchange, self._desk, values, self.exchange.now_s, self._candles))
-
-    def _token(self) -> str:
-        self._tokens += 1
-        return base64.b64encode(bytes_for(self.seed, "token", self._tokens, size=32)).decode()
 
     # -- the store ---------------------------------------------------------------------------------
 
