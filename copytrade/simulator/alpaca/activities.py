@@ -14,6 +14,7 @@ from copytrade.simulator.alpaca import params
 from copytrade.simulator.alpaca.call import Call
 from copytrade.simulator.alpaca.errors import malformed
 from copytrade.simulator.alpaca.listing import BY_SYMBOL
+from copytrade.simulator.alpaca.lists import views_of
 from copytrade.simulator.alpaca.params import nanoseconds
 from copytrade.simulator.alpaca.shapes import plain
 from copytrade.simulator.ids import bytes_for
@@ -88,7 +89,7 @@ def _fill(call: Call, fill: Fill, order: Order, cumulative: Any) -> dict[str, An
         "side": order.request.side,
         "symbol": order.request.symbol,
         "leaves_qty": plain(left),
-        "order_id": order.order_id,
+        "order_id": views_of(call).of_fill(order, fill.number).order_id,
         "cum_qty": plain(cumulative),
         "order_status": "filled" if not left else "partially_filled",
     }

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from copytrade.simulator.alpaca.errors import FORBIDDEN_BARE, NOT_AUTHORIZED, UNAUTHORIZED_BARE, not_found
+from copytrade.simulator.alpaca.errors import FORBIDDEN_BARE, NOT_AUTHORIZED, UNAUTHORIZED_BARE
 from copytrade.simulator.alpaca.keys import ApiKey
 from copytrade.simulator.alpaca.matching import SessionExchange
 from copytrade.simulator.alpaca.params import Params
@@ -18,6 +18,7 @@ KEY_REFUSALS = {"code": NOT_AUTHORIZED, "unauthorized": UNAUTHORIZED_BARE, "forb
 RATE_LIMIT_BODIES = ("json", "text")
 POSITION_SYMBOLS = ("plain", "slash")
 PRECISION = ("refuse", "truncate")
+WASH_TRADES = ("refuse", "allow")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,8 @@ class Unverified:
     unique`. `rate_limit_body`: of a 429. `client_id_max`: 128, or the 48 of older pages. `position_symbols`: `BTCUSD`
     or `BTC/USD`. `too_precise`: what becomes of a tenth decimal. `order_value_max`: a cap on one crypto order in
     dollars. `fees_at_once`: crypto fees appear among the activities at once, and not at the end of the day.
+    `wash_trades`: an order that could meet an open one of the same account is refused (documented, for coins too), or
+    allowed.
     """
 
     key_refusal: str = "code"
@@ -39,6 +42,7 @@ class Unverified:
     too_precise: str = "refuse"
     order_value_max: Decimal | None = None
     fees_at_once: bool = False
+    wash_trades: str = "refuse"
 
     def __post_init__(self) -> None:
         for name, value, allowed in (
@@ -46,6 +50,7 @@ class Unverified:
             ("rate_limit_body", self.rate_limit_body, RATE_LIMIT_BODIES),
             ("position_symbols", self.position_symbols, POSITION_SYMBOLS),
             ("too_precise", self.too_precise, PRECISION),
+            ("wash_trades", self.wash_trades, WASH_TRADES),
         ):
             if value not in allowed:
                 raise ValueError(f"{name} is {value!r}: give one of {', '.join(allowed)}")
@@ -64,10 +69,21 @@ class AccountFlags:
 
 
 @dataclass(slots=True)
+class Bracket:
+    """What an entry wants once it has filled; `exits` is then the engine's id of the order for both."""
+
+    profit_price: Decimal
+    loss_price: Decimal
+    exits: str | None = None
+
+
+@dataclass(slots=True)
 class Desk:
-    """What the venue keeps besides the exchange: accounts' flags, orders that replaced others, cancels under way.
+    """What the venue keeps besides the exchange: flags of accounts, replaced orders, cancels under way, lists.
 
     `replaced_by` and `replaces` go from one order id to the other; `cancelling` holds the ids of cancels under way.
+    `brackets` are by the entry's id, `entries_open` those whose entry has not ended; `entry_of` goes from the engine's
+    id of the exits to the entry's. `legs` goes from the ids of legs to the engine's.
     """
 
     unverified: Unverified
@@ -75,6 +91,10 @@ class Desk:
     replaced_by: dict[str, str] = field(default_factory=dict)
     replaces: dict[str, str] = field(default_factory=dict)
     cancelling: set[str] = field(default_factory=set)
+    brackets: dict[str, Bracket] = field(default_factory=dict)
+    entries_open: set[str] = field(default_factory=set)
+    entry_of: dict[str, str] = field(default_factory=dict)
+    legs: dict[str, str] = field(default_factory=dict)
 
     def flags_of(self, account: str) -> AccountFlags:
         """The flags of an account."""
@@ -114,13 +134,6 @@ class Call(PublicCall):
     def visible(self, order: Order) -> bool:
         """Whether look-ups show the order already."""
         return order.visible_at_s <= self.now_s
-
-    def own_order(self, order_id: str) -> Order:
-        """An order of the account by the venue's id. Raises AlpacaError."""
-        order = self.exchange.books.by_order_id.get(order_id.lower())
-        if order is None or order.request.account != self.account.name or not self.visible(order):
-            raise not_found(f"order not found for {order_id}")
-        return order
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,9 +59,9 @@ def malformed(message: str) -> AlpacaError:
     return AlpacaError(_STATUSES[MALFORMED], MALFORMED, message)
 
 
-def invalid(message: str) -> AlpacaError:
+def invalid(message: str, **more: Any) -> AlpacaError:
     """A value that is well formed and breaks a rule."""
-    return AlpacaError(422, INVALID, message)
+    return AlpacaError(422, INVALID, message, **more)
 
 
 def forbidden(message: str, **more: Any) -> AlpacaError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -10,7 +10,8 @@ from copytrade.simulator.alpaca import params
 from copytrade.simulator.alpaca.call import Call
 from copytrade.simulator.alpaca.errors import malformed, not_found
 from copytrade.simulator.alpaca.listing import find_asset
-from copytrade.simulator.alpaca.shapes import order_object
+from copytrade.simulator.alpaca.lists import own_view, views_of
+from copytrade.simulator.alpaca.shapes import View, view_object
 from copytrade.simulator.orders import Order
 
 LIST_DEFAULT, LIST_MAX = 50, 500
@@ -18,7 +19,11 @@ LIST_DEFAULT, LIST_MAX = 50, 500
 
 def get_order(call: Call) -> Any:
     """An order by the venue's id."""
-    return order_object(call.own_order(call.words[0]), call.exchange, call.desk)
+    order, view = own_view(call, call.words[0])
+    first = not view.part or view.order_id == order.order_id
+    if first and params.text(call.params, "nested") == "true":
+        return views_of(call).object(order, nested=True)
+    return view_object(view, call.desk)
 
 
 def get_order_by_client_id(call: Call) -> Any:
@@ -32,7 +37,7 @@ def get_order_by_client_id(call: Call) -> Any:
     found = [order for order in found if call.visible(order)]
     if not found:
         raise not_found(f"order not found for {client_id}")
-    return order_object(found[-1], call.exchange, call.desk)
+    return views_of(call).object(found[-1], nested=False)
 
 
 def list_orders(call: Call) -> Any:
@@ -53,30 +58,40 @@ def list_orders(call: Call) -> Any:
     def wanted(order: Order) -> bool:
         return (
             call.visible(order)
-            and (status == "all" or order.is_open == (status == "open"))
             and (not filtered or order.request.symbol in symbols)
-            and (not side or order.request.side == side)
             and (after_s is None or order.accepted_at_s > after_s)
             and (until_s is None or order.accepted_at_s < until_s)
             and (after is None or order.arrival > after)
             and (before is None or order.arrival < before)
         )
 
-    mine = _orders_of(call, status)
+    def shown(view: View) -> bool:
+        return (status == "all" or view.is_open == (status == "open")) and (not side or view.side == side)
+
+    mine = [order for order in _orders_of(call, status) if wanted(order)]
     ordered = mine if ascending else reversed(mine)
-    page = islice((order for order in ordered if wanted(order)), limit)
-    return [order_object(order, call.exchange, call.desk) for order in page]
+    page = islice((entry for order in ordered for entry in _entries(call, order, shown)), limit)
+    return list(page)
+
+
+def _entries(call: Call, order: Order, shown: Callable[[View], bool]) -> Iterator[dict[str, Any]]:
+    """An engine order as entries of a list: by itself each, or with `nested` the legs inside their first."""
+    views = views_of(call)
+    if params.text(call.params, "nested") != "true":
+        yield from (view_object(view, call.desk) for view in views.flat(order) if shown(view))
+    elif order.order_id not in call.desk.entry_of and shown(views.views(order)[0]):
+        yield views.object(order, nested=True)
 
 
 def _orders_of(call: Call, status: str) -> list[Order]:
-    """The account's orders by arrival."""
+    """The account's orders by arrival. One that is open may be several, some of which are over."""
     account = call.account
     orders: Iterable[Order] = account.open_orders.values()
     if status != "open":
-        orders = [*account.closed_orders, *(orders if status == "all" else [])]
+        orders = [*account.closed_orders, *orders]
     return sorted(orders, key=lambda order: order.arrival)
 
 
 def _arrival(call: Call, name: str) -> int | None:
     order_id = params.text(call.params, name)
-    return call.own_order(order_id).arrival if order_id else None
+    return own_view(call, order_id)[0].arrival if order_id else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 
 from copytrade.simulator.alpaca.hours import StockHours
@@ -18,8 +19,14 @@ class SessionExchange(Exchange):
     def __init__(
         self, books: Books, prices: PriceProcess, hours: StockHours, fill_delay_s: float = 0.0, fill_parts: int = 1
     ) -> None:
+        self.after_advance: Callable[[], None] | None = None
         self.hours = hours  # before the books' open orders are taken up again, which needs it
         super().__init__(books, prices, fill_delay_s, fill_parts)
+
+    def advance(self, now_s: float) -> None:
+        super().advance(now_s)
+        if self.after_advance is not None:
+            self.after_advance()
 
     def opens_at(self, symbol: str, time_s: float) -> float:
         """`time_s` while the market is open, else when it next is."""
@@ -37,3 +44,15 @@ class SessionExchange(Exchange):
             self._resting[order.request.symbol].add(order)  # the price crossed it while the market was closed
             return
         super()._fill_maker(order, price, time_s)
+
+    def _trigger(self, order: Order, time_s: float) -> None:
+        opens_s = self.opens_at(order.request.symbol, time_s)
+        if opens_s > time_s:  # prices outside the session trigger nothing
+            self.at(opens_s, lambda due_s: self._look_again(order, due_s))
+            return
+        super()._trigger(order, time_s)
+
+    def _look_again(self, order: Order, time_s: float) -> None:
+        if order.is_open and order.armed:
+            order.resting = False  # a list's limit may meet the opening price as well
+            self._fill_or_rest(order, time_s)

@@ -48,6 +48,16 @@ def text(params: Params, name: str, default: str = "") -> str:
     return value
 
 
+def object_(params: Params, name: str) -> Params:
+    """A parameter that is an object; an empty one where it is not there."""
+    value = params.get(name)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise malformed(f"{name} is invalid")
+    return value
+
+
 def decimal(params: Params, name: str) -> Decimal | None:
     """A number above 0, in any notation that JSON or Python writes (`1e-08` too); None when it is not there."""
     value = text(params, name)

@@ -11,10 +11,11 @@ from decimal import ROUND_DOWN, Decimal
 from typing import Any
 
 from copytrade.simulator.alpaca import params
-from copytrade.simulator.alpaca.call import Call
+from copytrade.simulator.alpaca.call import Bracket, Call
 from copytrade.simulator.alpaca.errors import AlpacaError, forbidden, invalid, malformed
 from copytrade.simulator.alpaca.listing import AlpacaAsset, find_asset
-from copytrade.simulator.alpaca.shapes import order_object, plain
+from copytrade.simulator.alpaca.lists import views_of
+from copytrade.simulator.alpaca.shapes import plain
 from copytrade.simulator.exchange import OrderRefused
 from copytrade.simulator.ids import bytes_for
 from copytrade.simulator.orders import NewOrder
@@ -24,12 +25,16 @@ STOCK_ORDER_MIN_USD = Decimal(1)
 _TYPES = ("market", "limit", "stop", "stop_limit", "trailing_stop")
 _STOCK_TIMES = ("day", "gtc", "opg", "cls", "ioc", "fok")
 _CRYPTO_TIMES = ("gtc", "ioc")
-_ADVANCED = ("take_profit", "stop_loss", "legs", "advanced_instructions", "trail_price", "trail_percent")
+_CLASSES = ("", "simple", "oco", "bracket", "oto", "mleg")
+_ADVANCED = ("legs", "advanced_instructions", "trail_price", "trail_percent")
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """An order whose form holds. One of `quantity` (base units) and `notional` (quote units) is set."""
+    """An order whose form holds. One of `quantity` (base units) and `notional` (quote units) is set.
+
+    A list (`order_class` oco or bracket) has `profit_price` and `loss_price` too.
+    """
 
     asset: AlpacaAsset
     side: str
@@ -38,7 +43,11 @@ class Asked:
     quantity: Decimal | None
     notional: Decimal | None
     limit_price: Decimal | None
+    stop_price: Decimal | None
     client_id: str
+    order_class: str = ""
+    profit_price: Decimal | None = None
+    loss_price: Decimal | None = None
 
 
 def place_order(call: Call) -> Any:
@@ -47,9 +56,11 @@ def place_order(call: Call) -> Any:
     check_market(call, asked)
     check_account(call, asked.asset)
     check_client_id(call, asked.client_id)
+    check_list(call, asked)
     price = _price(call, asked)
     _check_minimums(call, asked, price)
     request = _request(call, asked, price)
+    check_wash_trade(call, asked)
     hidden_s = call.fault.hide_s if call.fault is not None and call.fault_kind == "hide" else 0.0
     share = Decimal(call.fault.fraction) if call.fault is not None and call.fault_kind == "partial_cancel" else None
     try:
@@ -58,8 +69,12 @@ def place_order(call: Call) -> Any:
         order = call.exchange.submit(request, hidden_s=hidden_s, cancel_after_fraction=share)
     except OrderRefused:
         raise no_funds(call, asked.asset, request, price) from None
+    if asked.order_class == "bracket" and asked.profit_price is not None and asked.loss_price is not None:
+        call.desk.brackets[order.order_id] = Bracket(asked.profit_price, asked.loss_price)
+        call.desk.entries_open.add(order.order_id)
+    views_of(call).remember(order)
     status = "pending_new" if asked.asset.is_crypto else "accepted"
-    return order_object(order, call.exchange, call.desk, status)
+    return views_of(call).object(order, nested=True, fresh=status)
 
 
 def read_order(call: Call) -> Asked:
@@ -87,17 +102,48 @@ def read_order(call: Call) -> Asked:
         raise malformed("only one of qty or notional is accepted")
     if quantity is None and notional is None:
         raise malformed("qty or notional is required")
-    limit_price = params.decimal(values, "limit_price")
-    if kind == "market" and (limit_price is not None or params.decimal(values, "stop_price") is not None):
+    order_class = _order_class(call, asset)
+    profit = params.decimal(params.object_(values, "take_profit"), "limit_price")
+    loss = params.object_(values, "stop_loss")
+    if loss.get("limit_price"):
+        raise invalid("stop_loss.limit_price is not simulated")
+    limit_price, stop_price = params.decimal(values, "limit_price"), params.decimal(values, "stop_price")
+    if order_class == "oco" and profit is not None:
+        limit_price = profit  # whatever else it says
+    _check_prices(kind, limit_price, stop_price)
+    client_id = params.text(values, "client_order_id") or made_id(call, "client order id")
+    return Asked(
+        asset, side, kind, time_in_force, quantity, notional, limit_price, stop_price, client_id, order_class, profit,
+        params.decimal(loss, "stop_price"),
+    )  # fmt: skip
+
+
+def _order_class(call: Call, asset: AlpacaAsset) -> str:
+    values = call.params
+    order_class = params.text(values, "order_class")
+    if order_class not in _CLASSES:
+        raise malformed(f"invalid order_class: {order_class}")
+    order_class = "" if order_class == "simple" else order_class
+    listed = any(values.get(name) for name in ("take_profit", "stop_loss"))
+    if asset.is_crypto and (order_class or listed):
+        raise invalid("crypto orders not allowed for advanced order_class")
+    if order_class in ("oto", "mleg") or any(values.get(name) for name in _ADVANCED) or (listed and not order_class):
+        raise invalid("this order_class is not simulated")
+    return order_class
+
+
+def _check_prices(kind: str, limit_price: Decimal | None, stop_price: Decimal | None) -> None:
+    """The prices that each type has, and no others."""
+    if kind == "market" and (limit_price is not None or stop_price is not None):
         raise malformed("market orders require no limit or stop price")
     if kind == "limit" and limit_price is None:
         raise malformed("limit orders require limit price")
-    if params.text(values, "order_class") not in ("", "simple") or any(values.get(name) for name in _ADVANCED):
-        raise invalid(
-            "crypto orders not allowed for advanced order_class" if asset.is_crypto else "order_class is not simulated"
-        )
-    client_id = params.text(values, "client_order_id") or made_id(call, "client order id")
-    return Asked(asset, side, kind, time_in_force, quantity, notional, limit_price, client_id)
+    if kind == "limit" and stop_price is not None:
+        raise malformed("limit orders require only limit price")
+    if kind == "stop" and (stop_price is None or limit_price is not None):
+        raise malformed("stop orders require only stop price")
+    if kind == "stop_limit" and (stop_price is None or limit_price is None):
+        raise malformed("stop limit orders require both stop and limit price")
 
 
 def check_market(call: Call, asked: Asked) -> None:
@@ -110,11 +156,12 @@ def check_market(call: Call, asked: Asked) -> None:
             raise invalid(f"invalid order type for crypto order: {asked.kind}")
     else:
         _check_stock(call, asked)
-    if asked.kind not in ("market", "limit"):
+    if asked.kind == "trailing_stop":
         raise invalid(f"{asked.kind} orders are not simulated")
     if asked.notional is not None and asked.kind != "market":
         raise invalid("notional orders must be market orders")
-    check_steps(call, asset, asked.quantity, asked.limit_price)
+    check_steps(call, asset, asked.quantity, asked.limit_price, asked.stop_price)
+    check_steps(call, asset, None, asked.profit_price, asked.loss_price)
 
 
 def _check_stock(call: Call, asked: Asked) -> None:
@@ -127,6 +174,8 @@ def _check_stock(call: Call, asked: Asked) -> None:
             raise forbidden(f'asset "{asked.asset.symbol}" is not fractionable')
         if tif != "day":
             raise invalid("fractional orders must be DAY orders")
+        if asked.order_class:
+            raise invalid("fractional orders must be simple orders")
     if tif in ("opg", "cls"):
         raise invalid(f"{tif} orders are not simulated")
     if params.text(call.params, "extended_hours") == "true":
@@ -135,16 +184,81 @@ def _check_stock(call: Call, asked: Asked) -> None:
         raise invalid(f"{tif} orders are only accepted during market hours")
 
 
-def check_steps(call: Call, asset: AlpacaAsset, quantity: Decimal | None, limit_price: Decimal | None) -> None:
-    """Quantity and price on their steps. Raises AlpacaError."""
+def check_steps(
+    call: Call,
+    asset: AlpacaAsset,
+    quantity: Decimal | None,
+    limit_price: Decimal | None,
+    stop_price: Decimal | None = None,
+) -> None:
+    """Quantity and prices on their steps. Raises AlpacaError."""
     market = asset.market
     if quantity is not None and quantity % market.lot_step and call.desk.unverified.too_precise == "refuse":
         raise invalid(f"invalid qty {plain(quantity)}: must be a multiple of {plain(market.lot_step)}")
-    if limit_price is not None:
-        tick = Decimal("0.0001") if not asset.is_crypto and limit_price < 1 else market.tick_size
-        if limit_price % tick:
+    for name, price in (("limit_price", limit_price), ("stop_price", stop_price)):
+        if price is None:
+            continue
+        tick = Decimal("0.0001") if not asset.is_crypto and price < 1 else market.tick_size
+        if price % tick:
             rule = "sub-penny increment does not fulfill minimum pricing criteria"
-            raise invalid(f"invalid limit_price {plain(limit_price)}. {rule}")
+            raise invalid(f"invalid {name} {plain(price)}. {rule}")
+
+
+def check_list(call: Call, asked: Asked) -> None:
+    """The rules of OCO and bracket orders. Raises AlpacaError."""
+    if not asked.order_class:
+        return
+    name, profit, loss = asked.order_class, asked.profit_price, asked.loss_price
+    if profit is None or loss is None:
+        raise malformed(f"{name} orders require take_profit.limit_price and stop_loss.stop_price")
+    if asked.time_in_force not in ("day", "gtc"):
+        raise invalid(f"{name} orders must be day or gtc orders")
+    if name == "oco" and asked.kind != "limit":
+        raise invalid("oco orders must be limit orders")
+    if name == "bracket" and asked.kind not in ("market", "limit"):
+        raise invalid("bracket orders must be market or limit orders")
+    holds = call.account.balances.get(asked.asset.market.base, Decimal(0)) > 0
+    if name == "oco" and not (asked.side == "sell" and holds):
+        raise invalid("oco orders must be exit orders")
+    if name == "bracket" and asked.side == "sell":
+        raise invalid("bracket orders must be entry orders")
+    if profit <= loss:
+        raise invalid("take_profit.limit_price must be > stop_loss.stop_price")
+    base = call.exchange.prices.quote(asked.asset.symbol, call.now_s).last
+    if name == "bracket" and asked.limit_price is not None:
+        base = asked.limit_price
+    cent = Decimal("0.01")
+    if loss > base - cent:
+        raise invalid("stop_loss.stop_price must be <= base_price - 0.01", base_price=plain(base))
+    if name == "bracket" and profit < base + cent:
+        raise invalid("take_profit.limit_price must be >= base_price + 0.01", base_price=plain(base))
+
+
+def check_wash_trade(call: Call, asked: Asked) -> None:
+    """Refuse what could meet an open order of the same account on the other side. Raises AlpacaError.
+
+    Two limits may stand if they do not cross; a market order and whatever has a stop meets any other. Source:
+    docs.alpaca.markets, "User protection"; lists are the way that its message names.
+    """
+    if asked.order_class or call.desk.unverified.wash_trades == "allow":
+        return
+    for order in call.account.open_orders.values():
+        request = order.request
+        if request.symbol != asked.asset.symbol or request.side == asked.side:
+            continue
+        limited = order.working_price is not None and not order.armed
+        if limited and asked.kind == "limit" and order.limit_price is not None and asked.limit_price is not None:
+            buy, sell = asked.limit_price, order.limit_price
+            if asked.side == "sell":
+                buy, sell = sell, buy
+            if buy < sell:
+                continue
+        kind = "limit" if limited else "market/stop"
+        raise forbidden(
+            "potential wash trade detected. use complex orders",
+            existing_order_id=order.order_id,
+            reject_reason=f"opposite side {kind} order exists",
+        )
 
 
 def check_account(call: Call, asset: AlpacaAsset) -> None:
@@ -189,6 +303,8 @@ def no_funds(call: Call, asset: AlpacaAsset, request: NewOrder, price: Decimal) 
 def _price(call: Call, asked: Asked) -> Decimal:
     if asked.limit_price is not None:
         return asked.limit_price
+    if asked.stop_price is not None:
+        return asked.stop_price
     quote = call.exchange.prices.quote(asked.asset.symbol, call.now_s)
     return quote.ask if asked.side == "buy" else quote.bid
 
@@ -230,4 +346,7 @@ def _request(call: Call, asked: Asked, price: Decimal) -> NewOrder:
         expires_at_s=hours.next_close(call.now_s) if day and not hours.always_open else None,
         fee_in_base=asked.asset.is_crypto and asked.side == "buy",
         client_id=asked.client_id,
+        trigger="" if asked.stop_price is None else "stop",
+        stop_price=asked.stop_price,
+        bracket_stop=asked.loss_price if asked.order_class == "oco" else None,
     )

@@ -1,7 +1,12 @@
-"""Orders as Alpaca shows them, and how it writes numbers: text without trailing zeros."""
+"""Orders as Alpaca shows them, and how it writes numbers: text without trailing zeros.
+
+A list is one order to the matching engine and several to Alpaca. Here each of them is a `View` of it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
@@ -9,9 +14,10 @@ from copytrade.simulator.alpaca.call import Desk
 from copytrade.simulator.alpaca.listing import BY_SYMBOL
 from copytrade.simulator.alpaca.matching import SessionExchange
 from copytrade.simulator.alpaca.params import nanoseconds
-from copytrade.simulator.orders import CANCELED, CLOSED, EXPIRED, Order
+from copytrade.simulator.orders import CANCELED, CLOSED, EXPIRED, ZERO, Fill, Order
 
 _BILLIONTH = Decimal("0.000000001")
+OPEN_WORDS = frozenset({"new", "accepted", "held", "partially_filled", "pending_cancel", "pending_new"})
 
 
 def plain(value: Decimal) -> str:
@@ -25,11 +31,33 @@ def optional(value: Decimal | None) -> str | None:
     return None if value is None else plain(value)
 
 
-def average_price(order: Order) -> Decimal | None:
-    """The average price of what has filled, on nine decimals; None before the first fill."""
-    if not order.filled:
-        return None
-    return (order.cost / order.filled).quantize(_BILLIONTH, rounding=ROUND_HALF_EVEN)
+@dataclass(frozen=True, slots=True)
+class View:
+    """One order as its owner sees it. `part` is empty, or says which leg of a list it is (`profit`, `loss`)."""
+
+    order: Order
+    order_id: str
+    client_id: str | None
+    kind: str
+    order_class: str
+    side: str
+    quantity: Decimal
+    limit_price: Decimal | None
+    stop_price: Decimal | None
+    status: str
+    fills: Sequence[Fill]
+    ended_at_s: float | None
+    part: str = ""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it may still fill."""
+        return self.status in OPEN_WORDS
+
+    @property
+    def filled(self) -> Decimal:
+        """How much has filled, in base units."""
+        return sum((fill.volume for fill in self.fills), ZERO)
 
 
 def status_of(order: Order, exchange: SessionExchange, desk: Desk) -> str:
@@ -46,52 +74,78 @@ def status_of(order: Order, exchange: SessionExchange, desk: Desk) -> str:
     return {CLOSED: "filled", CANCELED: "canceled", EXPIRED: "expired"}[order.status]
 
 
+def kind_of(order: Order) -> str:
+    """The type that the order was placed as."""
+    limited = order.limit_price is not None
+    if order.request.trigger:
+        return "stop_limit" if limited else "stop"
+    return "limit" if limited else "market"
+
+
+def simple_view(order: Order, exchange: SessionExchange, desk: Desk, order_class: str = "") -> View:
+    """An order that is one to Alpaca too."""
+    return View(
+        order=order,
+        order_id=order.order_id,
+        client_id=order.request.client_id,
+        kind=kind_of(order),
+        order_class=order_class,
+        side=order.request.side,
+        quantity=order.volume,
+        limit_price=order.limit_price,
+        stop_price=order.stop_price,
+        status=status_of(order, exchange, desk),
+        fills=[exchange.books.fills[number - 1] for number in order.fills],
+        ended_at_s=order.closed_at_s,
+    )
+
+
 def time_in_force(order: Order) -> str:
     """As it was asked for; the exchange knows a day order as one with an end."""
     return "day" if order.request.time_in_force == "GTD" else order.request.time_in_force.lower()
 
 
-def order_object(order: Order, exchange: SessionExchange, desk: Desk, status: str | None = None) -> dict[str, Any]:
-    """An order as every call shows it. `status` is that of the answer to placing it, which never shows a fill."""
-    request = order.request
+def view_object(view: View, desk: Desk, *, fresh: str | None = None, legs: list[Any] | None = None) -> dict[str, Any]:
+    """An order as every call shows it. `fresh` is the status in the answer to placing it, which never shows a fill."""
+    order, request = view.order, view.order.request
     asset = BY_SYMBOL[request.symbol]
-    fresh = status is not None
-    status = status or status_of(order, exchange, desk)
-    last_fill_s = exchange.books.fills[order.fills[-1] - 1].time_s if order.fills else None
-    ended_at = nanoseconds(order.closed_at_s)
-    kind = "market" if order.limit_price is None else "limit"
-    accepted_at = nanoseconds(order.accepted_at_s)
+    status = fresh or view.status
+    filled = ZERO if fresh else view.filled
+    cost = sum((fill.cost for fill in view.fills), ZERO)
+    average = (cost / filled).quantize(_BILLIONTH, rounding=ROUND_HALF_EVEN) if filled else None
+    ended_at, accepted_at = nanoseconds(view.ended_at_s), nanoseconds(order.accepted_at_s)
+    last_s = view.ended_at_s or (view.fills[-1].time_s if view.fills else order.accepted_at_s)
     return {
-        "id": order.order_id,
-        "client_order_id": request.client_id,
+        "id": view.order_id,
+        "client_order_id": view.client_id,
         "created_at": accepted_at,
-        "updated_at": accepted_at if fresh else nanoseconds(order.closed_at_s or last_fill_s or order.accepted_at_s),
+        "updated_at": accepted_at if fresh else nanoseconds(last_s),
         "submitted_at": accepted_at,
         "filled_at": ended_at if status == "filled" else None,
         "expired_at": ended_at if status == "expired" else None,
         "canceled_at": ended_at if status == "canceled" else None,
         "failed_at": None,
         "replaced_at": ended_at if status == "replaced" else None,
-        "replaced_by": desk.replaced_by.get(order.order_id),
-        "replaces": desk.replaces.get(order.order_id),
+        "replaced_by": desk.replaced_by.get(view.order_id),
+        "replaces": desk.replaces.get(view.order_id),
         "asset_id": asset.asset_id,
         "symbol": asset.symbol,
         "asset_class": "crypto" if asset.is_crypto else "us_equity",
         "notional": plain(order.volume) if request.volume_in_quote else None,
-        "qty": None if request.volume_in_quote else plain(order.volume),
-        "filled_qty": "0" if fresh else plain(order.filled),
-        "filled_avg_price": None if fresh else optional(average_price(order)),
-        "order_class": "",
-        "order_type": kind,
-        "type": kind,
-        "side": request.side,
-        "position_intent": "buy_to_open" if request.side == "buy" else "sell_to_close",
+        "qty": None if request.volume_in_quote else plain(view.quantity),
+        "filled_qty": plain(filled),
+        "filled_avg_price": optional(average),
+        "order_class": view.order_class,
+        "order_type": view.kind,
+        "type": view.kind,
+        "side": view.side,
+        "position_intent": "buy_to_open" if view.side == "buy" else "sell_to_close",
         "time_in_force": time_in_force(order),
-        "limit_price": optional(order.limit_price),
-        "stop_price": None,
+        "limit_price": optional(view.limit_price),
+        "stop_price": optional(view.stop_price),
         "status": status,
         "extended_hours": False,
-        "legs": None,
+        "legs": legs,
         "trail_percent": None,
         "trail_price": None,
         "hwm": None,

@@ -12,19 +12,32 @@ from pathlib import Path
 from typing import Any
 
 from copytrade.simulator.alpaca import errors, params
-from copytrade.simulator.alpaca.call import KEY_REFUSALS, AccountFlags, Answer, Call, Desk, PublicCall, Unverified
+from copytrade.simulator.alpaca.call import (
+    KEY_REFUSALS,
+    AccountFlags,
+    Answer,
+    Bracket,
+    Call,
+    Desk,
+    PublicCall,
+    Unverified,
+)
 from copytrade.simulator.alpaca.errors import AlpacaError
 from copytrade.simulator.alpaca.hours import StockHours
 from copytrade.simulator.alpaca.keys import SCOPES, ApiKey, authenticate, require
 from copytrade.simulator.alpaca.limits import REQUESTS_PER_MINUTE, MinuteLimit
 from copytrade.simulator.alpaca.listing import MARKETS
+from copytrade.simulator.alpaca.lists import ListViews, place_exits
 from copytrade.simulator.alpaca.matching import SessionExchange
 from copytrade.simulator.alpaca.routes import DataRoute, find_data, find_route, method_name
+from copytrade.simulator.alpaca.stream import PATH as STREAM_PATH
+from copytrade.simulator.alpaca.stream import TradeUpdatesSession
 from copytrade.simulator.books import Books
 from copytrade.simulator.faults import Fault
 from copytrade.simulator.ids import IdMaker, bytes_for, letters_for
 from copytrade.simulator.prices import PriceProcess
 from copytrade.simulator.storage import Store
+from copytrade.simulator.streams import StreamSession
 from copytrade.simulator.venue import Clock, Credentials, Incoming, Reply, SimulatedVenue
 
 JSON_TYPE = "application/json; charset=UTF-8"
@@ -69,6 +82,8 @@ class AlpacaSimulator(SimulatedVenue):
         self._limit = MinuteLimit(rate_limits, requests_per_minute)
         self._data_limit = MinuteLimit(rate_limits, requests_per_minute)
         self._desk = Desk(unverified or Unverified())
+        self._views = ListViews(self._sessions, self._desk, seed)
+        self._sessions.after_advance = lambda: place_exits(self._views)
         self._answers = 0
         if records is not None:
             self._load(records)
@@ -142,6 +157,12 @@ class AlpacaSimulator(SimulatedVenue):
         api_key = self._keys.get(incoming.headers.get("apca-api-key-id", ""))
         method = method_name(incoming.verb, incoming.path)
         return method, None if api_key is None else api_key.account, None if api_key is None else api_key.key
+
+    def open_stream(self, incoming: Incoming) -> StreamSession | None:
+        """The stream of orders; who listens says so over it."""
+        if incoming.path != STREAM_PATH:
+            return None
+        return TradeUpdatesSession(self._keys, self._views, lambda body: _written(body).encode())
 
     def error_reply(self, text: str) -> Reply:
         """The error `[status] [code] message` in Alpaca's shape."""
@@ -224,10 +245,7 @@ class AlpacaSimulator(SimulatedVenue):
         headers = {"X-Request-ID": request_id, **headers}
         if body is None:
             return Reply(b"", status, JSON_TYPE, headers)
-        text = _encoder.encode(body)
-        for character, escape in _ESCAPES:
-            text = text.replace(character, escape)
-        return Reply(text.encode(), status, JSON_TYPE, headers)
+        return Reply(_written(body).encode(), status, JSON_TYPE, headers)
 
     # -- the store ---------------------------------------------------------------------------------
 
@@ -247,6 +265,10 @@ class AlpacaSimulator(SimulatedVenue):
             flags = {name: asdict(each) for name, each in self._desk.flags.items() if each != AccountFlags()}
             self._store.put("desk", "flags", flags)
             self._store.put("desk", "replaced_by", dict(self._desk.replaced_by))
+            brackets = {
+                entry: [str(each.profit_price), str(each.loss_price)] for entry, each in self._desk.brackets.items()
+            }
+            self._store.put("desk", "brackets", brackets)
 
     def _load(self, store: Store) -> None:
         """Keys whose secret comes from the seed work at once; others wait for `add_account` with their secret."""
@@ -257,6 +279,18 @@ class AlpacaSimulator(SimulatedVenue):
         self._desk.flags = {name: AccountFlags(**flags) for name, flags in kept.get("flags", {}).items()}
         self._desk.replaced_by = kept.get("replaced_by", {})
         self._desk.replaces = {new: old for old, new in self._desk.replaced_by.items()}
+        for entry, (profit, loss) in kept.get("brackets", {}).items():
+            self._views.restore(entry, Decimal(profit), Decimal(loss))
+        for order in self.books.orders:
+            if order.request.bracket_stop is not None or order.order_id in self._desk.brackets:
+                self._views.remember(order)
+
+
+def _written(body: Any) -> str:
+    text = _encoder.encode(body)
+    for character, escape in _ESCAPES:
+        text = text.replace(character, escape)
+    return text
 
 
 def _id_maker(seed: int, what: str) -> IdMaker:
