@@ -109,6 +109,17 @@ async def coinbase_lab(options: CoinbaseOptions = OPTIONS, **settings: Any) -> A
         sim.close()
 
 
+async def edit(lab: Lab, order_id: str, **figures: str) -> None:
+    """What somebody does who edits the order at coinbase.com: no call of ours."""
+    path = "/api/v3/brokerage/orders/edit"
+    headers = lab.account._signer.set_headers("POST", path)
+    async with lab.venue.wire.slot():
+        reply = await lab.venue.wire.request(
+            "POST", path, headers, json.dumps({"order_id": order_id, **figures}).encode()
+        )
+    assert json.loads(reply.body)["success"] is True, reply.body
+
+
 def accepted(order: OrderTicket | None = None, order_id: str = "11111111-0000-0000-0000-000000000001") -> bytes:
     order = order or ticket()
     told = {

@@ -97,7 +97,7 @@ def test_limit_order_fills_at_once_or_not():
     assert json.loads(request.body)["order_configuration"] == {
         "sor_limit_ioc": {"base_size": "0.001", "limit_price": "49750.1"}
     }
-    with pytest.raises(ValueError, match="without a limit price"):
+    with pytest.raises(ValueError, match="without a limit_price"):
         signer().sign_order(replace(ticket(), kind=OrderKind.IOC_LIMIT))
 
 

@@ -54,7 +54,7 @@ def trigger_status(order: Order) -> str:
 
 def configuration(order: Order, desk: Desk) -> dict[str, Any]:
     """An order's configuration as it was sent, or with the figures of its last edit."""
-    sent = desk.configurations.get(order.order_id, {})
+    sent = desk.configurations.get(order.order_id) or _made_up(order)
     if not order.amended or not desk.rules.edits_configure:
         return sent
     name, values = next(iter(sent.items()))
@@ -63,6 +63,24 @@ def configuration(order: Order, desk: Desk) -> dict[str, Any]:
         changed["stop_trigger_price" if order.request.bracket_stop is not None else "stop_price"] = order.stop_price
     shown = {field: number(value) for field, value in changed.items() if value is not None}
     return {name: {**{field: value for field, value in values.items() if field != "quote_size"}, **shown}}
+
+
+def _made_up(order: Order) -> dict[str, Any]:
+    """The configuration of an order that came to the matching engine on another way than a request."""
+    request = order.request
+    sizes = {"quote_size" if request.volume_in_quote else "base_size": number(request.volume)}
+    if request.limit_price is None:
+        return {"market_market_ioc": sizes}
+    limit = {**sizes, "limit_price": number(request.limit_price)}
+    if request.bracket_stop is not None:
+        return {"trigger_bracket_gtc": {**limit, "stop_trigger_price": number(request.bracket_stop)}}
+    if request.stop_price is not None:
+        direction = "STOP_DIRECTION_STOP_UP" if order.rises_to_trigger else "STOP_DIRECTION_STOP_DOWN"
+        stop = {"stop_price": number(request.stop_price), "stop_direction": direction}
+        return {"stop_limit_stop_limit_gtc": {**limit, **stop}}
+    if request.time_in_force == "IOC":
+        return {"sor_limit_ioc": limit}
+    return {"limit_limit_gtc": {**limit, "post_only": request.post_only}}
 
 
 def order_object(order: Order, desk: Desk, fill_times_s: list[float]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What an event of the stream says about an order.
 
 Events carry totals, but clients report that they lack an order's prices, so what an order asks for is read once and
-kept while it is open. It is read anew when an event shows no other progress than the one before, since then the order
+kept for a while. It is read anew when an event shows no other progress than the one before, since then the order
 was edited, and when what is left of it does not fit.
 """
 
@@ -21,8 +21,8 @@ from copytrade.venues.coinbase.orders import STATUSES, is_order_id
 
 logger = logging.getLogger(__name__)
 
-# Open orders that are remembered; who has more of them has some read again.
-_REMEMBERED_MAX = 1_000
+# Orders that are remembered, those that ended lately among them; of who has more, some are read again.
+_REMEMBERED_MAX = 100
 
 
 class Progress(NamedTuple):
@@ -83,10 +83,9 @@ class Changes:
 
     def _keep(self, order: VenueOrder, progress: Progress | None) -> VenueOrder:
         self._known.pop(order.venue_order_id, None)
-        if order.status is ExecutionStatus.OPEN:
-            if len(self._known) >= _REMEMBERED_MAX:
-                self._known.pop(next(iter(self._known)))
-            self._known[order.venue_order_id] = (order, progress)
+        if len(self._known) >= _REMEMBERED_MAX:
+            self._known.pop(next(iter(self._known)))
+        self._known[order.venue_order_id] = (order, progress)
         return order
 
 

@@ -54,23 +54,23 @@ def order_call(ticket: OrderTicket) -> tuple[str, dict[str, Any]]:
         "base_size": str(ticket.quantity),
     }
     if ticket.kind.has_limit:
-        arguments["limit_price"] = _price(ticket, ticket.limit_price, "limit price")
+        arguments["limit_price"] = _price(ticket, "limit_price", ticket.limit_price)
     if call == "limit_order_gtc":
         arguments["post_only"] = ticket.kind is OrderKind.POST_ONLY
     if ticket.kind is OrderKind.BRACKET:
-        arguments["stop_trigger_price"] = _price(ticket, ticket.stop_price, "stop price")
+        arguments["stop_trigger_price"] = _price(ticket, "stop_price", ticket.stop_price)
     elif ticket.kind.has_stop:
-        arguments["stop_price"] = _price(ticket, ticket.stop_price, "stop price")
+        arguments["stop_price"] = _price(ticket, "stop_price", ticket.stop_price)
         upwards = (ticket.side is Side.BUY) is (ticket.kind is OrderKind.STOP_LIMIT)
         arguments["stop_direction"] = _UP if upwards else _DOWN
     return call, arguments
 
 
-def _price(ticket: OrderTicket, price: Price | None, what: str) -> str:
+def _price(ticket: OrderTicket, name: str, price: Price | None) -> str:
     if price is None:
-        raise ValueError(f"order {ticket.order_id} is a {ticket.kind} order without a {what}")
+        raise ValueError(f"order {ticket.order_id} is a {ticket.kind} order without a {name}")
     if price.value <= 0 or price.value % ticket.instrument.tick:
-        raise ValueError(f"order {ticket.order_id}: its {what} {price} is off the tick {ticket.instrument.tick}")
+        raise ValueError(f"order {ticket.order_id}: its {name} {price} is off the tick {ticket.instrument.tick}")
     return str(price)
 
 

@@ -20,6 +20,7 @@ import aiohttp
 from copytrade.domain.errors import VenueUnavailable
 
 _TEXT_MAX = 200
+_GOODBYE_S = 0.5
 
 
 class StreamRefused(VenueUnavailable):
@@ -57,8 +58,10 @@ class UserChannel:
     async def changes(self) -> AsyncGenerator[Up | Change, None]:
         """Raises `VenueUnavailable` when the connection breaks, goes silent or tells what cannot be understood."""
         session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), trust_env=False, auto_decompress=False)
+        socket: aiohttp.ClientWebSocketResponse | None = None
         try:
             socket = await self._connect(session)
+            await self._subscribe(socket)
             up_by = asyncio.get_running_loop().time() + self._up_s
             up = False
             while True:
@@ -74,25 +77,34 @@ class UserChannel:
                     for order in orders:
                         yield Change(order)
         finally:
+            if socket is not None:
+                await socket.close()  # waits for the other side's goodbye, for `_GOODBYE_S` at most
             await session.close()
 
     async def _connect(self, session: aiohttp.ClientSession) -> aiohttp.ClientWebSocketResponse:
         try:
             async with asyncio.timeout(self._up_s):
-                socket = await session.ws_connect(
+                return await session.ws_connect(
                     self._url,
                     max_msg_size=self._message_max_bytes,
                     headers={"User-Agent": "copytrade"},
-                    timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
+                    timeout=aiohttp.ClientWSTimeout(ws_close=_GOODBYE_S),
                 )
-                for channel in ("heartbeats", "user"):
-                    await socket.send_json({"type": "subscribe", "channel": channel, "jwt": self._tokens()})
-                return socket
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            why = type(error).__name__
         except TimeoutError:
             why = "no answer in time"
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            why = type(error).__name__
         raise VenueUnavailable(f"Coinbase's stream of orders cannot be opened: {why}")
+
+    async def _subscribe(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        try:
+            for channel in ("heartbeats", "user"):
+                await socket.send_json({"type": "subscribe", "channel": channel, "jwt": self._tokens()})
+        except (aiohttp.ClientError, OSError) as error:
+            why = type(error).__name__
+        else:
+            return
+        raise VenueUnavailable(f"Coinbase's stream of orders broke while it was being opened: {why}")
 
     async def _next(self, socket: aiohttp.ClientWebSocketResponse, up_by: float | None) -> Mapping[str, Any]:
         try:
