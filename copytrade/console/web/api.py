@@ -8,7 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from fastapi import FastAPI, Query, Request
+from fastapi import FastAPI, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("copytrade.console")
 
 _TOPICS_MAX = 8
+Account = Annotated[str, Path(max_length=100, description="As in kraken:alice_smith.")]
 _READ, _ACT = "reading", "actions"
 
 
@@ -93,7 +94,7 @@ def _add_reading(app: FastAPI, parts: Parts) -> None:
         await parts.hub.quiet()
         return answer({**parts.sources.head(), **await parts.hub.overview()})
 
-    async def follower(account: str) -> Response:
+    async def follower(account: Account) -> Response:
         live = parts.sources.follower(account)
         if live is None:
             return answer({"error": "there is no such account"}, 404)
@@ -118,7 +119,7 @@ def _add_lists(app: FastAPI, parts: Parts) -> None:
     async def signals(limit: Annotated[int, Query(ge=1, le=200, description="How many.")] = 50) -> Response:
         return await _from_ledger(lambda: {"signals": parts.records.signals(limit)})
 
-    async def signal(signal_id: str) -> Response:
+    async def signal(signal_id: Annotated[str, Path(max_length=100, description="Its id.")]) -> Response:
         return await _from_ledger(lambda: parts.records.signal(signal_id))
 
     async def orders(
@@ -180,13 +181,13 @@ def _add_actions(app: FastAPI, parts: Parts) -> None:
             parts, request, "unkill", body, "unkill", lambda: actions.unkill(place_exits=body.place_exits)
         )
 
-    async def set_mode(request: Request, account: str, body: SetMode) -> Response:
+    async def set_mode(request: Request, account: Account, body: SetMode) -> Response:
         mode = Mode(body.mode)
         return await _act(
             parts, request, "mode", body, account, lambda: actions.set_mode(account, mode), account=account
         )
 
-    async def flatten(request: Request, account: str, body: Flatten) -> Response:
+    async def flatten(request: Request, account: Account, body: Flatten) -> Response:
         return await _act(parts, request, "flatten", body, account, lambda: actions.flatten(account), account=account)
 
     async def reconcile(request: Request, body: Reconcile) -> Response:

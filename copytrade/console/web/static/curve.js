@@ -32,7 +32,7 @@ export function curve(place, points, currency) {
   const axis = (cls, text) => el("span", { class: `axis ${cls}` }, text);
   place.replaceChildren(svg, axis("top-left", money(most + air)), axis("bottom-left", money(least - air)), axis("from", when(from, to - from)), axis("to", when(to, to - from)), tip);
   place.onpointermove = (event) => {
-    const box = place.getBoundingClientRect();
+    const box = svg.getBoundingClientRect();
     const time = from + ((to - from) * (event.clientX - box.left)) / box.width;
     const near = points.reduce((best, point) => (Math.abs(point[0] - time) < Math.abs(best[0] - time) ? point : best));
     tip.hidden = false;

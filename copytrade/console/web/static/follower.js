@@ -16,7 +16,7 @@ const LIMITS = {
 
 const table = new Table(by("table"), {
   key: (row) => row.order_id, empty: "No orders yet.",
-  wide: "150px 60px minmax(90px, .7fr) 100px 120px 120px 110px minmax(200px, 2fr)", phone: "74px minmax(0, 1fr) auto",
+  wide: "150px 60px minmax(90px, .7fr) 100px 120px 120px 110px minmax(200px, 2fr)", phone: "74px minmax(0, 1fr) 90px",
   columns: [
     { name: "at", title: "At", cell: (row) => (row.signal_id ? el("a", { href: `/signals/${row.signal_id}` }, clock(row.planned_at)) : clock(row.planned_at)) },
     { name: "side", title: "Side", cls: "wide-only", cell: (row) => side(row.side) },

@@ -1,5 +1,5 @@
 // What is around every page: the kill switch, the mode, the banner.
-import { act, by, count, el, ifAsked } from "./ui.js";
+import { act, ask, by, count, el, ifAsked, toast } from "./ui.js";
 import { watch } from "./live.js";
 
 const STATES = {
@@ -31,10 +31,16 @@ export function showHead(body) {
 function stop() {
   const choices = Object.entries(STATES).map(([name, [title, text]]) => el("label", { class: "choice" },
     el("input", { type: "radio", name: "state", value: name, checked: name === "halt" }), el("b", {}, title), el("small", {}, text)));
-  ifAsked({ title: "Stop trading", yes: "Stop now", danger: true, fields: choices }, async (form) => {
-    const state = form.get("state");
-    return act("/api/kill", { state, confirm: state });
-  }, (said) => `The kill switch says ${said.kill_switch.replace("_", "-")}.`);
+  const said = (answer) => `The kill switch says ${answer.kill_switch.replace("_", "-")}.`;
+  const throwIt = (state) => act("/api/kill", { state, confirm: state });
+  ask({ title: "Stop trading", yes: "Stop now", danger: true, fields: choices }).then((form) => {
+    const state = form?.get("state");
+    if (state === "flatten") {  // the one that cannot be taken back is asked for twice
+      ifAsked({ title: "Close every copied position?", text: "Master and followers are taken out at the market's price.", yes: "Flatten all", danger: true, type: "flatten" }, () => throwIt(state), said);
+    } else if (state) {
+      throwIt(state).then((answer) => toast(said(answer)), (error) => toast(error.message, true));
+    }
+  });
 }
 
 function go() {

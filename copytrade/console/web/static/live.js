@@ -10,7 +10,7 @@ export function watch(topics, handlers) {
     stream = new EventSource(`/api/stream?${query}`);
     stream.addEventListener("update", (event) => {
       wait = 1000;
-      say("on", "live");
+      say("on", "connected");
       const [topic, body] = JSON.parse(event.data);
       handlers[topic]?.(body);
     });

@@ -1,13 +1,13 @@
-import { accountLink, badge, by, clock, el, get, money, quantity, side, toast } from "./ui.js";
+import { accountPair, badge, by, clock, el, get, money, quantity, side, toast } from "./ui.js";
 import { frame } from "./frame.js";
 import { Table } from "./table.js";
 
 const table = new Table(by("table"), {
   key: (row) => row.order_id, empty: "No orders yet.",
-  wide: "120px minmax(130px, 1fr) 50px minmax(90px, .6fr) 96px 110px 110px 96px minmax(160px, 1fr) minmax(160px, 1.4fr)", phone: "68px minmax(0, 1fr) auto",
+  wide: "84px minmax(120px, 1fr) 40px minmax(84px, .5fr) 84px 96px 96px 84px minmax(150px, .9fr) minmax(120px, 1.3fr)", phone: "68px minmax(0, 1fr) 90px",
   columns: [
     { name: "at", title: "At", cell: (row) => (row.signal_id ? el("a", { href: `/signals/${row.signal_id}` }, clock(row.planned_at)) : clock(row.planned_at)) },
-    { name: "account", title: "Account", cell: (row) => el("span", { class: "pair" }, accountLink(row.account), el("small", {}, row.role === "master" ? "master's order" : row.effect)) },
+    { name: "account", title: "Account", cell: (row) => accountPair(row.account, row.role === "master" ? "its own order" : row.effect) },
     { name: "side", title: "Side", cls: "wide-only", cell: (row) => side(row.side) },
     { name: "symbol", title: "Instrument", cls: "wide-only", cell: (row) => row.symbol },
     { name: "state", title: "State", cell: (row) => badge(row.state) },

@@ -27,10 +27,10 @@ function last(row) {
 const table = new Table(by("table"), {
   key: (row) => row[0], empty: "No followers yet: enrol them in config/users.",
   wide: "minmax(160px, 1.5fr) 130px 110px minmax(120px, 1.3fr) 80px minmax(80px, .8fr) minmax(190px, 1.2fr)",
-  phone: "minmax(0, 1.2fr) auto minmax(0, 1fr)",
+  phone: "minmax(0, 1.25fr) 96px minmax(0, .9fr)",
   rowClass: (row) => (row[0] === head.master ? "master" : ""),
   columns: [
-    { name: "account", title: "Account", sort: (row) => row[0], cell: (row) => el("span", { class: "pair" }, el("b", {}, accountLink(row[0], cell(row, "name") || row[0])), el("small", {}, row[0] === head.master ? `${row[0]} · master` : row[0])) },
+    { name: "account", title: "Account", sort: (row) => row[0], cell: (row) => el("span", { class: "pair" }, el("b", {}, accountLink(row[0], row[0] === head.master ? "Master" : cell(row, "name") || row[0])), el("small", {}, row[0])) },
     { name: "equity", title: "Equity", cls: "num", sort: (row) => Number(cell(row, "equity") || -1), cell: (row) => el("span", { class: "pair" }, el("b", {}, money(cell(row, "equity"))), el("small", {}, cell(row, "currency"))) },
     { name: "mode", title: "Mode", cls: "wide-only", sort: (row) => cell(row, "mode"), cell: (row) => badge(cell(row, "mode")) },
     { name: "lane", title: "Lane", sort: (row) => LANES[cell(row, "lane")], cell: lane },
@@ -63,8 +63,8 @@ function tiles() {
     by("t-master-sub").textContent = `${head.master} · strategy ${head.strategy}`;
   }
   const busy = followers.filter((row) => cell(row, "lane") === "busy").length;
-  by("t-followers").replaceChildren(count(head.connected), " ", el("small", {}, `of ${count(head.followers)} connected`));
-  by("t-followers-sub").textContent = busy ? `${count(busy)} working` : "all quiet";
+  by("t-followers").replaceChildren(count(head.connected), " ", el("small", {}, `of ${count(head.followers)}`));
+  by("t-followers-sub").textContent = busy ? `connected, ${count(busy)} working` : "connected";
   const sums = new Map();
   for (const row of followers) if (cell(row, "equity")) sums.set(cell(row, "currency"), (sums.get(cell(row, "currency")) || 0) + Number(cell(row, "equity")));
   const [currency, sum] = [...sums.entries()].sort((a, b) => b[1] - a[1])[0] || ["", 0];
@@ -74,7 +74,8 @@ function tiles() {
   by("t-open-sub").textContent = `${count(head.signals)} signals so far`;
   by("t-look").textContent = count(look);
   by("t-look").classList.toggle("bad", look > 0);
-  by("t-look-sub").textContent = `${count(head.parked)} parked, ${count(head.held)} exits held`;
+  const drifting = followers.filter((row) => cell(row, "drift") !== "").length;
+  by("t-look-sub").textContent = `${count(head.parked)} parked, ${count(head.held)} held, ${count(drifting)} drifting`;
 }
 
 frame(["overview"], {

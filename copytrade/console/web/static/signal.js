@@ -1,4 +1,4 @@
-import { accountLink, badge, by, chips, clock, count, el, money, ms, quantity, side, tone, words } from "./ui.js";
+import { accountPair, badge, by, chips, clock, count, el, money, ms, quantity, tone, words } from "./ui.js";
 import { frame } from "./frame.js";
 import { Table } from "./table.js";
 
@@ -40,15 +40,15 @@ const why = (row) => `${reasons[cell(row, "reason")] || cell(row, "reason")}${ce
 const table = new Table(by("table"), {
   key: (row) => `${row[0]}/${row[1]}`, empty: "Nobody has answered this signal yet.",
   wide: "minmax(150px, 1fr) 90px 110px 110px 76px 76px 76px 76px minmax(110px, 1fr) minmax(160px, 1.6fr)",
-  phone: "minmax(0, 1fr) auto minmax(0, 1fr)",
+  phone: "minmax(0, 1fr) 74px minmax(0, 1.3fr)",
   columns: [
-    { name: "account", title: "Account", sort: (row) => row[0], cell: (row) => accountLink(row[0]) },
+    { name: "account", title: "Account", sort: (row) => row[0], cell: (row) => accountPair(row[0]) },
     { name: "state", title: "State", sort: (row) => cell(row, "state"), cell: (row) => badge(cell(row, "state")) },
     { name: "quantity", title: "Quantity", cls: "num wide-only", sort: (row) => Number(cell(row, "quantity")), cell: (row) => quantity(cell(row, "quantity")) },
     { name: "filled", title: "Filled", cls: "num wide-only", sort: (row) => Number(cell(row, "filled")), cell: (row) => quantity(cell(row, "filled")) },
     ...HOPS.map(([name, title, to, from]) => ({ name, title: title === "At its end" ? "Filled +" : `${title} +`, cls: "num wide-only", sort: (row) => hop(row, to, from) ?? -1, cell: (row) => ms(hop(row, to, from)) })),
     { name: "fall", title: "Way of the order", cls: "wide-only", cell: fall },
-    { name: "why", title: "Why", cell: (row) => el("span", { title: why(row), class: "mute" }, why(row)) },
+    { name: "why", title: "Why", cell: (row) => el("span", { title: why(row), class: "mute clamp" }, why(row)) },
   ],
 });
 
@@ -91,7 +91,7 @@ function take(body) {
   for (const row of body.rows) if (!skipped(row)) scale = Math.max(scale, ...[cell(row, "ended_ms"), cell(row, "acked_ms")].filter((each) => each !== null));
   if (body.all) {
     const { signal } = body;
-    by("what").replaceChildren("Master ", side(signal.side), ` ${quantity(signal.quantity)} ${signal.symbol} at ${money(signal.price)}`);
+    by("what").replaceChildren("Master ", el("span", { class: signal.side }, `${signal.side}s`), ` ${quantity(signal.quantity)} ${signal.symbol} at ${money(signal.price)}`);
     by("when").replaceChildren(clock(signal.at, true), ` · worth ${money(String(signal.quantity * signal.price))} · signal ${signal.signal_id}`);
     table.replace(body.rows);
   } else {

@@ -11,7 +11,7 @@ const table = new Table(by("table"), {
   columns: [
     { name: "at", title: "At", cell: (row) => el("a", { href: `/signals/${row.signal_id}` }, clock(row.at)) },
     { name: "side", title: "Side", cls: "wide-only", cell: (row) => side(row.side) },
-    { name: "symbol", title: "Instrument", cell: (row) => el("a", { href: `/signals/${row.signal_id}` }, el("b", {}, row.symbol)) },
+    { name: "symbol", title: "Instrument", cell: (row) => el("a", { class: "pair", href: `/signals/${row.signal_id}` }, el("b", {}, row.symbol), el("small", { class: "phone-only" }, side(row.side), ` ${quantity(row.quantity)}`)) },
     { name: "quantity", title: "Quantity", cls: "num wide-only", cell: (row) => quantity(row.quantity) },
     { name: "price", title: "Price", cls: "num wide-only", cell: (row) => money(row.price) },
     { name: "worth", title: "Worth", cls: "num wide-only", cell: (row) => money(String(row.quantity * row.price)) },

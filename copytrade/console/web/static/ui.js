@@ -4,6 +4,7 @@ export function el(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else if (name.startsWith("aria-")) node.setAttribute(name, String(value));
     else if (value === true) node.setAttribute(name, "");
     else if (value !== false && value !== null && value !== undefined) node.setAttribute(name, value);
   }
@@ -44,7 +45,11 @@ export const words = (state) => state.replaceAll("_", "-");
 export const badge = (state) => el("span", { class: `badge is-${tone(state)}` }, words(state));
 export const dot = (state) => el("i", { class: `dot is-${tone(state)}` });
 export const side = (name) => el("span", { class: name }, name);
-export const accountLink = (account, text) => el("a", { href: `/followers/${encodeURIComponent(account)}` }, text || account);
+export const accountLink = (account, text) => el("a", { href: `/followers/${encodeURIComponent(account)}`, title: account }, text || account);
+export function accountPair(account, more = "") {
+  const [venue, user] = [account.slice(0, account.indexOf(":")), account.slice(account.indexOf(":") + 1)];
+  return el("span", { class: "pair" }, el("b", {}, accountLink(account, user)), el("small", {}, more ? `${venue} · ${more}` : venue));
+}
 
 export function toast(text, bad = false) {
   const node = el("div", { class: bad ? "toast bad" : "toast" }, text);
