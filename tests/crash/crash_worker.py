@@ -24,6 +24,7 @@ from typing import Any, NoReturn
 
 from crash_boundaries import Killer, KillPlan, note_kill, with_boundaries
 from crash_cast import VENUES
+from crash_strategy import decide
 
 from copytrade.domain.errors import Refused, VenueError
 from copytrade.domain.money import Amount, Quantity
@@ -51,7 +52,11 @@ async def trade(job: dict[str, Any]) -> int:
     async with System(paths, job["environ"], hooks, Redactor()) as system:
         done = True
         for step in job["steps"]:
-            await place(system, step)
+            if "candle" in step:
+                done = done and await drained(system)
+                await decide(system, step, world)
+            else:
+                await place(system, step)
             if step.get("drain", True):
                 done = done and await drained(system)
         done = done and await drained(system)

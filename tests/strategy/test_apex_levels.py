@@ -68,7 +68,8 @@ def test_the_worked_stop() -> None:
 
 
 @pytest.mark.parametrize(
-    ("price", "steps"), [("99", 0), ("102.09", 0), ("102.10", 1), ("104.19", 1), ("104.20", 2), ("106.30", 3), ("200", 3)]
+    ("price", "steps"),
+    [("99", 0), ("102.09", 0), ("102.10", 1), ("104.19", 1), ("104.20", 2), ("106.30", 3), ("200", 3)],
 )
 def test_profit_steps_at_one_two_and_three_r(price: str, steps: int) -> None:
     """Entry 100 and stop 97.90: one R is 2.10."""
