@@ -83,7 +83,7 @@ class UserStream(StreamSession):
             return ()
         if not self._wanted(order):
             return ()
-        if change.event == "new":
+        if change.event == "new" and status_of(order, self._desk) == "PENDING":
             self._pending[order.order_id] = self._books.by_order_id[order.order_id]
         else:
             self._pending.pop(order.order_id, None)
@@ -91,7 +91,7 @@ class UserStream(StreamSession):
 
     def tick(self, now_s: float) -> Sequence[Message]:
         """Heartbeats, orders that went from pending to open, and the end of a connection that nobody uses."""
-        if self.account is None and self._heartbeat_due_s is None:
+        if not self._sequence:  # nothing was subscribed to yet
             if now_s - self._opened_at_s >= SUBSCRIBE_WITHIN_S:
                 raise StreamEnd(1008, "no subscription in time")
             return ()
