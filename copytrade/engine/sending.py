@@ -145,6 +145,8 @@ class Sender:
             await services.fills.settled(account, work.symbol)
         if work.effect is Effect.ENTRY:
             await self._refresh(account, services.limits.equity_wait_s)
+            if services.closing.is_set():  # the read was cut short: that says nothing of the account
+                raise ServiceStopping
         chain = chain_of(services.ledger, work.signal, account) if in_a_chain else NO_CHAIN
         instrument = services.instrument(venue_of(account), work.symbol)
         quote = services.prices.fresh(instrument, services.limits.price_max_age_s) if instrument else None

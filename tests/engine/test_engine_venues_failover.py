@@ -14,7 +14,8 @@ from ports import LedgerAround
 from venues_world import VenuesDesk, VenuesWorld
 from world import until
 
-from copytrade.domain.events import CopiesPlanned, CopyDecided, Event, OrderStopped
+from copytrade.domain.account import AccountId
+from copytrade.domain.events import AccountParked, CopiesPlanned, CopyDecided, Event, OrderStopped
 from copytrade.domain.order import OrderState
 from copytrade.domain.reasons import Reason
 from copytrade.engine.service import Wiring
@@ -368,3 +369,30 @@ async def test_without_a_next_account_entries_behind_a_stuck_exit_wait_for_their
         await desk.settled()
         assert desk.copy(signal, OKX).state is OrderState.FILLED
         assert world.orders("coinbase", "alice_smith") == []
+
+
+@pytest.mark.parametrize("failover", [True, False])
+async def test_a_deferred_entry_of_an_account_that_is_parked_after_a_restart_does_not_wait_for_it(
+    tmp_path: Path, failover: bool
+) -> None:
+    users = {"alice_smith": {"okx": {"prefer": ["okx"], "failover": failover}, "coinbase": {"failover": failover}}}
+    at_once = {"engine": {"shutdown_grace_s": 0}}
+    async with VenuesWorld(tmp_path, users=users, settings=at_once) as world:
+        async with world.trading() as desk:
+            world.sims["okx"].add_fault("delay", when="before", method="GET /account/balance", delay_ms=60_000)
+            world.clock.ahead_s += 601
+            await know_price(desk)
+            signal = await desk.buy("1000")
+            await until(lambda: desk.copies(signal), "the signal is planned")
+            assert desk.copy(signal, OKX).state is OrderState.DEFERRED
+            await until(lambda: desk.engine.lanes.of(AccountId(OKX)).busy, "the entry is being sized")
+            parked = AccountParked(AccountId(OKX), Reason.BAD_KEY, "for the test", world.clock.utc())
+            await desk.ledger.append([parked])
+        world.sims["okx"].clear_faults()
+        world.environ["OKX_USER_ALICE_SMITH_API_SECRET"] = "0" * 32
+        async with world.trading() as desk:
+            await desk.settled()
+            first = desk.copy(signal, OKX)
+            assert (first.state, first.reason) == (OrderState.STOPPED, Reason.ACCOUNT_PARKED)
+            assert OKX in desk.ledger.state.parked
+            assert len(world.bought_anywhere("alice_smith")) == failover, desk.copies(signal)
