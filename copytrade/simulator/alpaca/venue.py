@@ -16,7 +16,6 @@ from copytrade.simulator.alpaca.call import (
     KEY_REFUSALS,
     AccountFlags,
     Answer,
-    Bracket,
     Call,
     Desk,
     PublicCall,

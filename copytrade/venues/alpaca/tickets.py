@@ -5,7 +5,6 @@ Sources: docs.alpaca.markets, "Orders at Alpaca" (types, times in force, OCO), "
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any
 
 from copytrade.domain.instrument import AssetClass, Instrument
@@ -60,13 +59,13 @@ def order_fields(ticket: OrderTicket) -> dict[str, Any]:
     }
     if kind is OrderKind.BRACKET:
         fields["order_class"] = "oco"
-        fields["take_profit"] = {"limit_price": _price(ticket, ticket.limit_price, "limit")}
-        fields["stop_loss"] = {"stop_price": _price(ticket, ticket.stop_price, "stop")}
+        fields["take_profit"] = {"limit_price": _price(ticket, "limit_price")}
+        fields["stop_loss"] = {"stop_price": _price(ticket, "stop_price")}
         return fields
     if kind.has_limit:
-        fields["limit_price"] = _price(ticket, ticket.limit_price, "limit")
+        fields["limit_price"] = _price(ticket, "limit_price")
     if kind.has_stop:
-        fields["stop_price"] = _price(ticket, ticket.stop_price, "stop")
+        fields["stop_price"] = _price(ticket, "stop_price")
     return fields
 
 
@@ -78,12 +77,13 @@ def _time_in_force(ticket: OrderTicket, stock: bool) -> str:
     return "day" if stock and (fraction or ticket.kind is OrderKind.MARKET) else "gtc"
 
 
-def _price(ticket: OrderTicket, price: Price | None, what: str) -> str:
+def _price(ticket: OrderTicket, name: str) -> str:
+    price: Price | None = getattr(ticket, name)
     if price is None:
-        raise ValueError(f"order {ticket.order_id} is a {ticket.kind} order without a {what} price")
-    if price.value <= 0 or price.value % ticket.instrument.tick != Decimal(0):
+        raise ValueError(f"order {ticket.order_id} is a {ticket.kind} order without a {name}")
+    if price.value <= 0 or price.value % ticket.instrument.tick:
         raise ValueError(
-            f"order {ticket.order_id}: its {what} price {price} is off the tick {ticket.instrument.tick} of "
+            f"order {ticket.order_id}: its {name} {price} is off the tick {ticket.instrument.tick} of "
             f"{ticket.instrument.symbol}"
         )
     return str(price)
