@@ -156,7 +156,7 @@ def test_numbers_on_the_wire_are_plain_decimals():
     assert (fields["sz"], fields["px"], fields["ordType"]) == ("0.00001", "1000", "ioc")
     assert "tgtCcy" not in fields
     assert order_fields(okx_ticket(side=Side.SELL, quantity="1000"))["sz"] == "1000"
-    with pytest.raises(ValueError, match="without a limit price"):
+    with pytest.raises(ValueError, match="without a limit_price"):
         order_fields(replace(okx_ticket(), kind=OrderKind.IOC_LIMIT))
 
 

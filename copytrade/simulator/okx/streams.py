@@ -117,7 +117,7 @@ class OkxSession(StreamSession):
 
     def _answer(self, message: Message, now_s: float) -> list[Message]:
         try:
-            said = json.loads(message)
+            said = json.loads(message, parse_int=str, parse_float=str)  # the SDK sends its timestamp as a number
         except (ValueError, RecursionError):
             said = None
         if not isinstance(said, dict):
