@@ -41,12 +41,8 @@ class TestCoinbaseResting(RestingContract):
     kinds = NATIVE
     place_method = "create_order"
     listing_methods = ("list_orders", "get_fills")
-    page = 100
+    page = 60  # ours have 100, and more than two of those would need more money than the account has
     stream_notices_gaps = True
-
-    async def test_list_has_no_holes_between_its_pages(self, lab):
-        lab.sim.deposit("alice_smith", "USD", Decimal(20_000))
-        await super().test_list_has_no_holes_between_its_pages(lab)
 
 
 class TestCoinbaseRestingOtherwise(TestCoinbaseResting):
