@@ -36,8 +36,9 @@ from copytrade.domain.errors import CredentialsRejected
 from copytrade.domain.venue import Accepted, RefusedByVenue, Unknown
 from copytrade.simulator.alpaca import AlpacaSimulator
 from copytrade.simulator.server import ServerThread
-from copytrade.venues.alpaca.tickets import order_fields
+from copytrade.venues.alpaca.candles import AlpacaCandles
 from copytrade.venues.alpaca.signer import ALLOWED_REQUESTS, AlpacaSigner
+from copytrade.venues.alpaca.tickets import order_fields
 
 
 @pytest.fixture
@@ -202,7 +203,11 @@ def test_no_other_call_is_signed(method, path):
 
 async def test_everything_the_adapter_sends_is_on_the_list_and_nothing_there_moves_money():
     async with alpaca_lab(stocks_always_open=True) as lab:
-        await lab.venue.quotes([lab.venue.instrument("BTC/USD"), lab.venue.instrument("AAPL")])
+        markets, candles = [lab.venue.instrument("BTC/USD"), lab.venue.instrument("AAPL")], AlpacaCandles(lab.venue)
+        await lab.venue.quotes(markets)
+        await candles.day_figures(markets)
+        for market in markets:
+            await candles.candles(market, 300, 3)
         placed = await lab.account.place(lab.order(), open_gate)
         await lab.account.execution(placed.venue_order_id)
         await lab.account.cancel(placed.venue_order_id)

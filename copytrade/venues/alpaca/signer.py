@@ -34,6 +34,8 @@ ALLOWED_REQUESTS = (
     ("GET", re.compile(r"/v2/clock")),
     ("GET", re.compile(r"/v2/stocks/quotes/latest")),
     ("GET", re.compile(r"/v1beta3/crypto/us/latest/quotes")),
+    ("GET", re.compile(r"/v2/stocks/(bars|snapshots)")),
+    ("GET", re.compile(r"/v1beta3/crypto/us/(bars|snapshots)")),
 )
 _client_id = re.compile(r"[a-z0-9]{1,48}").fullmatch
 _header_text = re.compile(r"[\x21-\x7e]{1,200}").fullmatch
