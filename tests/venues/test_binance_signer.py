@@ -20,8 +20,8 @@ from kraken_lab import RawServer, http
 
 from copytrade.domain.errors import CredentialsRejected
 from copytrade.venues.binance import signer as calls
-from copytrade.venues.binance.orders import order_fields
 from copytrade.venues.binance.signer import ALLOWED_CALLS, BinanceSigner
+from copytrade.venues.binance.tickets import order_fields
 
 NOW = datetime(2026, 7, 21, 12, 0, 0, 500_000, tzinfo=UTC)
 ORDER = {
@@ -183,7 +183,8 @@ async def test_sdk_alone_pings_from_its_constructor_and_ours_sends_nothing():
 
 
 def test_everything_that_can_be_sent_moves_no_money():
-    requests = {signer().sign(call, ORDER, window_ms=2_000).target.partition("?")[0] for call in ALLOWED_CALLS}
+    fields = ORDER | {name: "a" for name in ("listClientOrderId", "aboveClientOrderId", "belowClientOrderId")}
+    requests = {signer().sign(call, fields, window_ms=2_000).target.partition("?")[0] for call in ALLOWED_CALLS}
     assert requests == {path for _, path in ALLOWED_CALLS.values()}
     moving = ("withdraw", "transfer", "capital", "deposit", "margin", "loan", "earn", "sub-account", "asset", "convert")
     assert not [path for path in requests for word in moving if word in path.lower()]
@@ -191,7 +192,7 @@ def test_everything_that_can_be_sent_moves_no_money():
 
 def test_no_other_call_of_the_sdk_gets_a_signature():
     made = signer()
-    for method in ("withdraw", "make_universal_transfer", "create_margin_order", "create_oco_order", "futures_account"):
+    for method in ("withdraw", "make_universal_transfer", "create_margin_order", "cancel_margin_oco_order", "futures_account"):
         with pytest.raises(ValueError, match="not a call"):
             getattr(made, method)(coin="BTC", amount="1", address="x", symbol="BTCUSDT")
         with pytest.raises(ValueError, match="not a call"):

@@ -78,6 +78,7 @@ _MESSAGES: dict[int, tuple[tuple[str, Refusal], ...]] = {
         ("insufficient balance", Refusal(Reason.INSUFFICIENT_FUNDS)),
         ("Market is closed", Refusal(Reason.MARKET_CLOSED, retry_after_s=MARKET_RETRY_S)),
         ("LOT_SIZE filter minimum", Refusal(Reason.BELOW_MINIMUM)),
+        ("would immediately match", Refusal(Reason.POST_ONLY_WOULD_FILL)),
         ("action is disabled on this account", Refusal(Reason.NO_PERMISSION, parks_account=True)),
     ),
 }

@@ -12,6 +12,7 @@ from copytrade.domain.instrument import Instrument, MarketStatus
 from copytrade.domain.money import ZERO, Amount, Quantity, parse_decimal
 from copytrade.venues.binance.names import SymbolNames
 from copytrade.venues.binance.options import NAME
+from copytrade.venues.binance.tickets import kinds_of
 
 logger = logging.getLogger(__name__)
 
@@ -31,12 +32,12 @@ def read_instruments(result: Any) -> SymbolNames:
         try:
             if entry.get("isSpotTradingAllowed") is False:
                 continue
-            instrument = _instrument(entry)
+            instrument, kinds = _instrument(entry), kinds_of(entry)
         except (KeyError, ValueError, TypeError, AttributeError) as error:
             shown = entry.get("symbol") if isinstance(entry, dict) else entry
             faults.append(f"{shown!r:.40}: {error!r:.80}")
             continue
-        if not names.add(instrument):
+        if not names.add(instrument, kinds):
             logger.warning("Binance symbol %s is a second %s; left out", instrument.venue_symbol, instrument.symbol)
     if faults:
         shown = "; ".join(faults[:_SHOWN_MAX])

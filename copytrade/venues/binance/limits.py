@@ -58,6 +58,10 @@ class Window:
         """Count a call that is made."""
         self._used = self.used + cost
 
+    def give_back(self, cost: int) -> None:
+        """A call that was counted weighed nothing."""
+        self._used = max(0, self.used - cost)
+
     def observe(self, used: int) -> None:
         """The venue's own count, which knows of other programs as well; calls under way may make ours higher."""
         self._used = max(self.used, used)
@@ -97,6 +101,10 @@ class AddressLimits:
         self.weight.charge(weight)
         self.requests.charge(1)
 
+    def give_back(self, weight: int) -> None:
+        """A call that was counted weighed nothing, though it was a request."""
+        self.weight.give_back(weight)
+
     def observe(self, headers: Mapping[str, str]) -> None:
         """Take over what an answer says about the weight used."""
         if (used := read_count(headers, WEIGHT_HEADER)) is not None:
@@ -116,14 +124,14 @@ class OrderLimits:
             DAY_S: Window(per_day, DAY_S, venue_unix_s),
         }
 
-    def wait_s(self, reserve: float) -> float:
-        """How long the next order has to wait, in seconds."""
-        return max(window.wait_s(1, reserve) for window in self._windows.values())
+    def wait_s(self, reserve: float, orders: int = 1) -> float:
+        """How long the next so many orders have to wait, in seconds."""
+        return max(window.wait_s(orders, reserve) for window in self._windows.values())
 
-    def charge(self) -> None:
-        """Count an order that is sent."""
+    def charge(self, orders: int = 1) -> None:
+        """Count orders that are sent."""
         for window in self._windows.values():
-            window.charge(1)
+            window.charge(orders)
 
     def observe(self, headers: Mapping[str, str]) -> None:
         """Take over the counts of an answer: lower than ours when orders have filled, which gives them back."""

@@ -36,7 +36,10 @@ class Ask(Protocol):
 
 
 class Lookup:
-    """One full pass for one order. `since_ms` is on the venue's clock, milliseconds since 1970."""
+    """One full pass for one order of the ticket's market, by its client id.
+
+    `since_ms` is on the venue's clock, milliseconds since 1970.
+    """
 
     def __init__(
         self,
@@ -45,11 +48,13 @@ class Lookup:
         ticket: OrderTicket,
         since_ms: float,
         *,
+        client_id: str,
         pages_max: int,
     ) -> None:
         self._ask = ask
         self._refused = refused
         self._ticket = ticket
+        self._client_id = client_id
         self._symbol = ticket.instrument.venue_symbol
         self._start_ms = math.floor(since_ms) - OVERLAP_MS
         self._pages_max = pages_max
@@ -60,7 +65,7 @@ class Lookup:
         The second look is for an index by client id that lags behind or is wrong. Raises `VenueError` when any part
         failed or had no end: a pass with a hole in it proves nothing.
         """
-        fields = {"symbol": self._symbol, "origClientOrderId": self._ticket.order_id}
+        fields = {"symbol": self._symbol, "origClientOrderId": self._client_id}
         answer = await self._ask(GET_ORDER, fields, QUERY_ORDER_WEIGHT, urgent=True)
         if isinstance(answer, Answer):
             order = read_order(answer.result)
@@ -75,7 +80,7 @@ class Lookup:
         fields = {"symbol": self._symbol, "startTime": str(self._start_ms), "limit": str(PAGE)}
         for _ in range(self._pages_max):
             page = await self._page(fields)
-            found += [read_order(entry) for entry in page if entry["clientOrderId"] == self._ticket.order_id]
+            found += [read_order(entry) for entry in page if entry["clientOrderId"] == self._client_id]
             if len(page) < PAGE:
                 return self._best([order for order in found if self._is_ours(order)])
             fields = {"symbol": self._symbol, "orderId": str(page[-1]["orderId"] + 1), "limit": str(PAGE)}
@@ -94,13 +99,13 @@ class Lookup:
         return page
 
     def _is_ours(self, order: OrderView) -> bool:
-        return order.client_id == self._ticket.order_id and order.symbol == self._symbol
+        return order.client_id == self._client_id and order.symbol == self._symbol
 
     def _best(self, orders: list[OrderView]) -> OrderView | None:
         if len(orders) > 1:
             logger.error(
                 "%s: %d orders at Binance carry the one id %s: %s. One of them is a double: check the account by hand",
-                self._ticket.account, len(orders), self._ticket.order_id, ", ".join(each.reference for each in orders),
+                self._ticket.account, len(orders), self._client_id, ", ".join(each.reference for each in orders),
             )  # fmt: skip
         return max(orders, key=lambda order: order.executed, default=None)
 

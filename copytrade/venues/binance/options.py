@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 NAME = "binance"
+
+# Where the WebSocket API of Binance's own addresses is: the real one (which has several), test net and demo.
+_STREAM_ORIGINS = {
+    **dict.fromkeys(
+        [f"{name}.binance.com" for name in ("api", "api-gcp", "api1", "api2", "api3", "api4")],
+        "wss://ws-api.binance.com:443",
+    ),
+    "testnet.binance.vision": "wss://ws-api.testnet.binance.vision",
+    "demo-api.binance.com": "wss://demo-ws-api.binance.com",
+}
 
 # Shares of a limit that are kept back from less urgent calls. Of the unfilled orders of an account, a quarter is for
 # exits alone. Of the weight of an address, reads leave room for orders and their look-ups, and those for exits.
@@ -16,7 +27,11 @@ EXIT_RESERVE = 0.0
 ORDER_WEIGHT = 1
 QUERY_ORDER_WEIGHT = 4
 ALL_ORDERS_WEIGHT = 20
+QUERY_LIST_WEIGHT = 4
+OPEN_ORDERS_WEIGHT = 80  # of all markets
 ORDER_TRADES_WEIGHT = 5
+TRADES_WEIGHT = 20
+STREAM_WEIGHT = 4  # 2 to connect, 2 to subscribe
 ACCOUNT_WEIGHT = 20
 BOOK_TICKER_WEIGHT = 4
 EXCHANGE_INFO_WEIGHT = 20
@@ -36,6 +51,10 @@ class BinanceOptions:
     `orders_per_day`, `requests_per_5_min`: the documented defaults, used until `exchangeInfo` names the real ones.
     `exchange_info_max_bytes`: the list of some 3,000 symbols, by far the longest answer. `require_ip_restriction`: a
     key that works from any address is refused; Binance takes trading away from such keys after a while anyway.
+    `stream_url`: scheme, host and port of the WebSocket API, which has the private stream; None is what belongs to the
+    base URL. `stream_ping_s`: Binance pings a connection every 20 s; after this much silence we ping, and it has as
+    long again to answer. `stream_connects_per_s`: how fast streams of all accounts may be opened; Binance allows an
+    address 300 in five minutes.
     """
 
     currency: str = "USDT"
@@ -60,6 +79,9 @@ class BinanceOptions:
     pages_max: int = 10
     # Prices of all symbols come in one answer; accounts that are valued at about the same time share it.
     valuation_max_age_s: float = 2.0
+    stream_url: str | None = None
+    stream_ping_s: float = 25.0
+    stream_connects_per_s: float = 0.9
 
     def __post_init__(self) -> None:
         for name in ("order_deadline_s", "read_window_s"):
@@ -69,6 +91,14 @@ class BinanceOptions:
                 )
         if not self.currency:
             raise ValueError("venues.binance.currency is empty: give the asset that equity is counted in, such as USDT")
+
+    def stream_origin(self, base_url: str) -> str:
+        """Scheme, host and port of the WebSocket API that belongs to a base URL."""
+        if self.stream_url is not None:
+            return self.stream_url.rstrip("/")
+        parts = urlsplit(base_url)
+        scheme = "wss" if parts.scheme == "https" else "ws"
+        return _STREAM_ORIGINS.get(parts.netloc, f"{scheme}://{parts.netloc}")
 
     @property
     def absence_wait_s(self) -> float:

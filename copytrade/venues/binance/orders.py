@@ -1,4 +1,4 @@
-"""Binance's orders and trades: what is sent, and what comes back."""
+"""Binance's orders and trades, as its answers tell them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any
 from copytrade.domain.errors import VenueUnavailable
 from copytrade.domain.instrument import Instrument
 from copytrade.domain.money import ZERO, Amount, Quantity, parse_decimal
-from copytrade.domain.order import OrderKind
-from copytrade.domain.venue import Execution, ExecutionStatus, OrderTicket
+from copytrade.domain.venue import Execution, ExecutionStatus
 from copytrade.venues.binance.names import order_reference
 
+NO_LIST = -1
 _STATUSES = {
     "NEW": ExecutionStatus.OPEN,
     "PENDING_NEW": ExecutionStatus.OPEN,
@@ -31,7 +31,11 @@ _STATUSES = {
 
 @dataclass(frozen=True, slots=True)
 class OrderView:
-    """An order as Binance shows it. Its cost and fees are taken from its trades: an order does not tell fees."""
+    """An order as Binance shows it. Its cost and fees are taken from its trades: an order does not tell fees.
+
+    `word` is its status in Binance's words, with the reason why it ended where there is one. `list_id` is that of the
+    list (OCO and the like) that it is part of, -1 for none.
+    """
 
     symbol: str
     order_id: int
@@ -39,6 +43,7 @@ class OrderView:
     status: ExecutionStatus
     word: str
     executed: Decimal
+    list_id: int = NO_LIST
 
     @property
     def reference(self) -> str:
@@ -63,25 +68,6 @@ class Trades:
     fees: Fees
 
 
-def order_fields(ticket: OrderTicket) -> dict[str, str]:
-    """The fields of a new order. Its answer is asked for with fills, which saves asking for them."""
-    fields = {
-        "symbol": ticket.instrument.venue_symbol,
-        "side": ticket.side.value.upper(),
-        "type": "MARKET",
-        "quantity": str(ticket.quantity),
-        "newClientOrderId": ticket.order_id,
-        "newOrderRespType": "FULL",
-    }
-    if ticket.kind is OrderKind.IOC_LIMIT:
-        if ticket.limit_price is None:
-            raise ValueError(f"order {ticket.order_id} is a limit order without a limit price")
-        fields["type"] = "LIMIT"
-        fields["timeInForce"] = "IOC"
-        fields["price"] = str(ticket.limit_price)
-    return fields
-
-
 def read_order(entry: Any) -> OrderView:
     """An order object of any call. Raises `VenueUnavailable` for what is none."""
     try:
@@ -93,8 +79,9 @@ def read_order(entry: Any) -> OrderView:
             order_id=order_id,
             client_id=_text(entry, "clientOrderId"),
             status=_STATUSES[entry["status"]],
-            word=entry["status"],
+            word=_word(entry),
             executed=_amount(entry, "executedQty"),
+            list_id=_list_id(entry),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise VenueUnavailable(f"Binance's answer about an order cannot be read: {error!r:.200}") from None
@@ -139,6 +126,20 @@ def as_execution(order: OrderView, trades: Trades, other_fee: Decimal, at: datet
         at=at,
         detail=detail[:200],
     )
+
+
+def _word(entry: Mapping[str, Any]) -> str:
+    """The status; an order that the engine ended may say why (`expiryReason`, since 2026)."""
+    reason = entry.get("expiryReason")
+    word = str(entry["status"])
+    return f"{word} ({reason:.60})" if isinstance(reason, str) and reason else word
+
+
+def _list_id(entry: Mapping[str, Any]) -> int:
+    list_id = entry.get("orderListId", NO_LIST)
+    if type(list_id) is not int:
+        raise ValueError(f"orderListId is {list_id!r:.40}")
+    return list_id
 
 
 def _list(entries: Any) -> Iterable[Any]:

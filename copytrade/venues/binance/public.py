@@ -17,6 +17,7 @@ from copytrade.domain.account import AccountId
 from copytrade.domain.errors import VenueError, VenueRefusedRead, VenueUnavailable
 from copytrade.domain.instrument import Instrument
 from copytrade.domain.money import Price, parse_decimal
+from copytrade.domain.order import OrderKind
 from copytrade.domain.venue import Quote
 from copytrade.venues.binance.clock import ClockOffset
 from copytrade.venues.binance.envelope import Fault, read_answer
@@ -31,8 +32,11 @@ from copytrade.venues.binance.options import (
     LIGHT_WEIGHT,
     NAME,
     READ_RESERVE,
+    STREAM_WEIGHT,
     BinanceOptions,
 )
+from copytrade.venues.binance.stream import PATH
+from copytrade.venues.budget import Pace
 from copytrade.venues.pool import Clock
 from copytrade.venues.retries import Retries, Sleep
 from copytrade.venues.wire import Reply, Wire, WireFailure
@@ -97,6 +101,8 @@ class BinanceVenue:
         self.orders_per_10_s = self.options.orders_per_10_s
         self.orders_per_day = self.options.orders_per_day
         self.symbols = SymbolNames()
+        self.stream_url = self.options.stream_origin(base_url) + PATH
+        self._stream_pace = Pace(self.options.stream_connects_per_s, monotonic)
         self._clock_offset = ClockOffset(self.options.clock_skew_max_s)
         self._clock_asked_at: float | None = None
         self._clock_doubted = False
@@ -132,6 +138,15 @@ class BinanceVenue:
     def instrument(self, spelling: str) -> Instrument | None:
         """By `BTC/USDT` or `BTCUSDT`, in any case of letters; None when Binance does not list it."""
         return self.symbols.find(spelling)
+
+    def order_kinds(self, instrument: Instrument) -> frozenset[OrderKind]:
+        """What Binance itself can do in this market, by its list (`orderTypes`, `ocoAllowed`)."""
+        return self.symbols.kinds(instrument)
+
+    async def instruments_loaded(self) -> None:
+        """See that the list of symbols has been read. Raises `VenueError`."""
+        if not len(self.symbols):
+            await self.load_instruments()
 
     async def load_instruments(self) -> int:
         """Read the list of symbols, the venue's limits and its clock; returns how many symbols. Raises `VenueError`.
@@ -177,8 +192,7 @@ class BinanceVenue:
 
         Raises `VenueError`.
         """
-        if not len(self.symbols):
-            await self.load_instruments()
+        await self.instruments_loaded()
         async with self._bids_lock:
             at = self._bids_at
             if at is None or self.monotonic() - at > self.options.valuation_max_age_s:
@@ -282,6 +296,12 @@ class BinanceVenue:
                 raise VenueRefusedRead(f"{what} has to wait {wait_s:.0f} s for Binance's rate limit", math.ceil(wait_s))
             await self._sleep(wait_s)
         self.address.charge(weight)
+
+    async def stream_turn(self) -> None:
+        """Wait until one more stream may be opened, and see that the clock is right for it. Raises `VenueError`."""
+        await self.settle_clock()
+        await self._sleep(self._stream_pace.reserve_s())
+        await self.afford("the stream of orders", STREAM_WEIGHT, READ_RESERVE)
 
     def limit_reached(self, refusal: Refusal) -> None:
         """The venue says that this address has asked too much: everybody here stops until it may go on."""

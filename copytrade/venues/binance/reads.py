@@ -11,7 +11,7 @@ from copytrade.domain.errors import CredentialsRejected, VenueError, VenueRefuse
 from copytrade.domain.reasons import Reason
 from copytrade.venues.binance.envelope import Answer, Fault, read_answer
 from copytrade.venues.binance.errors import Limit, Refusal, classify
-from copytrade.venues.binance.options import ENTRY_RESERVE, READ_RESERVE
+from copytrade.venues.binance.options import ENTRY_RESERVE, EXIT_RESERVE, ORDER_WEIGHT, READ_RESERVE
 from copytrade.venues.wire import WireFailure
 
 if TYPE_CHECKING:
@@ -43,7 +43,18 @@ class SignedReads:
         """The answer as it came, refusals included. Raises `VenueError`."""
 
         async def attempt() -> Answer | Fault:
-            return await self._attempt(call, fields, weight, urgent)
+            return await self._attempt(call, fields, weight, ENTRY_RESERVE if urgent else READ_RESERVE)
+
+        return await self._venue.retries.run(f"{call} of {self._account}", attempt)
+
+    async def cancel(self, call: str, fields: Mapping[str, str]) -> Answer | Fault:
+        """A cancel: it may use the address's limit up, and weighs nothing when it succeeds. Raises `VenueError`."""
+
+        async def attempt() -> Answer | Fault:
+            answer = await self._attempt(call, fields, ORDER_WEIGHT, EXIT_RESERVE)
+            if isinstance(answer, Answer):
+                self._venue.address.give_back(ORDER_WEIGHT)
+            return answer
 
         return await self._venue.retries.run(f"{call} of {self._account}", attempt)
 
@@ -63,12 +74,12 @@ class SignedReads:
         wait_s = None if verdict.retry_after_s is None else math.ceil(verdict.retry_after_s)
         return VenueRefusedRead(f"{said}. {verdict.reason.text}", wait_s)
 
-    async def _attempt(self, call: str, fields: Mapping[str, str], weight: int, urgent: bool) -> Answer | Fault:
+    async def _attempt(self, call: str, fields: Mapping[str, str], weight: int, reserve: float) -> Answer | Fault:
         venue = self._venue
         await venue.settle_clock()
-        await venue.afford(f"{self._account}: {call}", weight, ENTRY_RESERVE if urgent else READ_RESERVE)
+        await venue.afford(f"{self._account}: {call}", weight, reserve)
         try:
-            async with venue.wire.slot() if urgent else venue.wire.read_slot():
+            async with venue.wire.read_slot() if reserve == READ_RESERVE else venue.wire.slot():
                 request = self._signer.sign(call, fields, window_ms=self._window_ms)
                 reply = await venue.wire.request(request.method, request.target, request.headers, request.body)
         except WireFailure as failure:

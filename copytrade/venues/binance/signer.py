@@ -19,8 +19,12 @@ from binance.client import Client  # type: ignore[import-untyped]
 from copytrade.domain.errors import CredentialsRejected
 
 NEW_ORDER = "create_order"
+NEW_LIST = "create_oco_order"
 CANCEL_ORDER = "cancel_order"
+CANCEL_LIST = "v3_delete_order_list"
 GET_ORDER = "get_order"
+GET_LIST = "v3_get_order_list"
+OPEN_ORDERS = "get_open_orders"
 ALL_ORDERS = "get_all_orders"
 MY_TRADES = "get_my_trades"
 ACCOUNT = "get_account"
@@ -28,14 +32,23 @@ KEY_PERMISSIONS = "get_account_api_permissions"
 # The SDK's methods that this service uses, and the one request that each may make. None moves money.
 ALLOWED_CALLS = {
     NEW_ORDER: ("POST", "/api/v3/order"),
+    NEW_LIST: ("POST", "/api/v3/orderList/oco"),
     CANCEL_ORDER: ("DELETE", "/api/v3/order"),
+    CANCEL_LIST: ("DELETE", "/api/v3/orderList"),
     GET_ORDER: ("GET", "/api/v3/order"),
+    GET_LIST: ("GET", "/api/v3/orderList"),
+    OPEN_ORDERS: ("GET", "/api/v3/openOrders"),
     ALL_ORDERS: ("GET", "/api/v3/allOrders"),
     MY_TRADES: ("GET", "/api/v3/myTrades"),
     ACCOUNT: ("GET", "/api/v3/account"),
     KEY_PERMISSIONS: ("GET", "/sapi/v1/account/apiRestrictions"),
 }
 _REQUESTS = frozenset(ALLOWED_CALLS.values())
+# The SDK makes ids up for orders that come without.
+_IDS_NEEDED = {
+    NEW_ORDER: frozenset({"newClientOrderId"}),
+    NEW_LIST: frozenset({"listClientOrderId", "aboveClientOrderId", "belowClientOrderId"}),
+}
 # Percent-encoding leaves these as they are (RFC 3986), so that what is signed is what is sent whoever encodes it.
 _plain = re.compile(r"[A-Za-z0-9_.~-]+").fullmatch
 _key_shape = re.compile(r"[A-Za-z0-9_-]{1,200}").fullmatch
@@ -99,7 +112,7 @@ class BinanceSigner(Client):  # type: ignore[misc]  # python-binance has no type
         Raises `ValueError` for any other call, for an order without an id, and for a value that is not plain text of
         letters, digits and `_.~-`.
         """
-        if call not in ALLOWED_CALLS or (call == NEW_ORDER and "newClientOrderId" not in fields):
+        if call not in ALLOWED_CALLS or not fields.keys() >= _IDS_NEEDED.get(call, frozenset()):
             raise ValueError(f"{call} with {sorted(fields)} is not a call this service makes")
         for name, value in fields.items():
             if type(value) is not str or not _plain(value):
@@ -113,6 +126,12 @@ class BinanceSigner(Client):  # type: ignore[misc]  # python-binance has no type
                 f"{call} asked for {signed!r}: this version of python-binance is not the one that is known"
             )
         return signed
+
+    def subscription(self, *, window_ms: int) -> dict[str, str | int]:
+        """What asks the WebSocket API for the account's stream, signed. Holds the key: never log it."""
+        stamp = round(self._venue_now().timestamp() * 1000)
+        fields: dict[str, str | int] = {"apiKey": self.API_KEY, "recvWindow": window_ms, "timestamp": stamp}
+        return {**fields, "signature": self._generate_signature(fields)}
 
     def _request(self, method: str, uri: str, signed: bool, force_params: bool = False, **kwargs: Any) -> SignedRequest:
         """What the SDK calls to send; it gets the request itself back."""
