@@ -13,10 +13,10 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from copytrade.copying.plan import decide, price_moved
-from copytrade.domain.account import Mode, venue_of
+from copytrade.copying.plan import decide
+from copytrade.domain.account import venue_of
 from copytrade.domain.copy import Approved, Deferred, Skipped
-from copytrade.domain.errors import CredentialsRejected, NonceUnavailable, SendStopped, VenueError
+from copytrade.domain.errors import CredentialsRejected, NonceUnavailable, SendStopped
 from copytrade.domain.events import (
     CopiesPlanned,
     CopyDecided,
@@ -36,6 +36,7 @@ from copytrade.domain.state import OrderRecord
 from copytrade.domain.venue import Accepted, NotSent, OrderTicket, RefusedByVenue, Unknown
 from copytrade.engine.cancelling import Canceller
 from copytrade.engine.chains import NO_CHAIN, chain_of
+from copytrade.engine.last_look import LastLook
 from copytrade.engine.late_markets import market_found
 from copytrade.engine.lookup import Lookup
 from copytrade.engine.ports import AccountClient
@@ -44,12 +45,6 @@ from copytrade.engine.tracker import Tracker
 from copytrade.engine.work import EmitSignal, LaneParked, Onward, RefreshEquity, Work, approved_of, signal_of
 
 _TRIES_BEFORE_FAILOVER = 3  # with their pauses about two seconds: a venue that is only restarting is waited for
-
-_MODE_REASONS = {
-    Mode.CLOSE_ONLY: Reason.MODE_CLOSE_ONLY,
-    Mode.PAUSED: Reason.MODE_PAUSED,
-    Mode.DISARMED: Reason.MODE_DISARMED,
-}
 
 
 class Sender:
@@ -64,6 +59,7 @@ class Sender:
         self._emit = emit
         self._refresh = refresh
         self._lookup = Lookup(services)
+        self._gate = LastLook(services)
         self._canceller = Canceller(services, tracker)
 
     # -- the way of one order --------------------------------------------------------------------------------------
@@ -188,11 +184,11 @@ class Sender:
             return True
         retries = 0
         while True:
-            stop = await self._price_stop(work, approved, ticket)
+            stop = await self._gate.price_stop(work, approved, ticket)
             wait_s = client.wait_s(ticket)
             # The gate looks twice more before a byte leaves; here only if something else would be done or said first.
             if stop is not None or wait_s > 0:
-                stop = self._last_look(work, approved) or stop
+                stop = self._gate.last_look(work, approved) or stop
             if stop is not None:
                 self._stopped(work, stop)
                 return True
@@ -230,7 +226,7 @@ class Sender:
         services = self._services
 
         def gate() -> None:
-            if (stop := self._last_look(work, approved)) is not None:
+            if (stop := self._gate.last_look(work, approved)) is not None:
                 raise stop
 
         work.maybe_sent = True
@@ -249,51 +245,6 @@ class Sender:
         if isinstance(outcome, RefusedByVenue | NotSent):
             work.maybe_sent = False
         return outcome
-
-    def _last_look(self, work: Work, approved: Approved) -> SendStopped | None:
-        """Everything that can change between the plan and the wire, except the price."""
-        services = self._services
-        if (stop := services.stop_reason(work.role, work.effect)) is not None:
-            return stop
-        record = self._record(work)
-        if record is not None and record.cancel is not None:
-            return SendStopped(record.cancel, "")
-        if work.role is Role.MASTER:
-            expired = record is not None and self._too_old(record.planned_at) and work.effect is Effect.ENTRY
-            return SendStopped(Reason.ENTRY_EXPIRED, "") if expired else None
-        member = services.roster.get(approved.account)
-        if member is None:
-            return SendStopped(Reason.DISABLED, "no longer enrolled")
-        mode = member.terms.mode
-        if work.effect is Effect.EXIT:
-            return SendStopped(Reason.MODE_DISARMED, "") if mode is Mode.DISARMED else None
-        if not member.terms.enabled or member.left:
-            return SendStopped(Reason.DISABLED, "")
-        if mode is not Mode.ACTIVE:
-            return SendStopped(_MODE_REASONS[mode], "")
-        assert work.signal is not None
-        if self._too_old(work.signal.at):
-            return SendStopped(Reason.ENTRY_EXPIRED, f"the signal is from {work.signal.at:%H:%M:%S} UTC")
-        return None
-
-    async def _price_stop(self, work: Work, approved: Approved, ticket: OrderTicket) -> SendStopped | None:
-        """Entries at market have a price limit of their own; a limit order carries it along, an exit has none."""
-        if work.role is Role.MASTER or work.effect is Effect.EXIT or approved.kind is not OrderKind.MARKET:
-            return None
-        services = self._services
-        max_age_s = services.limits.price_max_age_s
-        quote = services.prices.fresh(ticket.instrument, max_age_s)
-        if quote is None:
-            if (stop := self._last_look(work, approved)) is not None:
-                return stop
-            try:
-                quote = await services.prices.quote(ticket.instrument, max_age_s)
-            except VenueError as error:
-                return SendStopped(Reason.PRICE_UNKNOWN, str(error))
-        price = quote.side_price(approved.side)
-        if price_moved(approved.side, approved.price, price, services.rules.max_slippage):
-            return SendStopped(Reason.PRICE_MOVED, f"the master's was {approved.price}, now it is {price}")
-        return None
 
     # -- what each answer leads to ---------------------------------------------------------------------------------
 
@@ -446,9 +397,6 @@ class Sender:
             approved.order_id, approved.account, instrument, approved.side, approved.effect, approved.kind,
             approved.quantity, approved.limit_price, approved.stop_price,
         )  # fmt: skip
-
-    def _too_old(self, at: datetime) -> bool:
-        return (self._services.clock() - at).total_seconds() > self._services.rules.entry_ttl_s
 
     def _entry_started_at(self, work: Work) -> datetime | None:
         if work.effect is Effect.EXIT:

@@ -1,0 +1,80 @@
+"""The last look: everything that can change between the plan and the wire, asked right before an order leaves.
+
+It is asked again with the connection open and nothing left to do but write, so it must be quick: no reading of files
+but the kill switch, no waiting.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from copytrade.copying.plan import price_moved
+from copytrade.domain.account import Mode
+from copytrade.domain.copy import Approved
+from copytrade.domain.errors import SendStopped, VenueError
+from copytrade.domain.order import Effect, OrderKind, Role
+from copytrade.domain.reasons import Reason
+from copytrade.domain.venue import OrderTicket
+from copytrade.engine.services import Services
+from copytrade.engine.work import Work
+
+_MODE_REASONS = {
+    Mode.CLOSE_ONLY: Reason.MODE_CLOSE_ONLY,
+    Mode.PAUSED: Reason.MODE_PAUSED,
+    Mode.DISARMED: Reason.MODE_DISARMED,
+}
+
+
+class LastLook:
+    """Says what keeps an order from leaving now."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def last_look(self, work: Work, approved: Approved) -> SendStopped | None:
+        """Everything that can change between the plan and the wire, except the price."""
+        services = self._services
+        if (stop := services.stop_reason(work.role, work.effect)) is not None:
+            return stop
+        record = services.ledger.state.orders.get(work.order_id)
+        if record is not None and record.cancel is not None:
+            return SendStopped(record.cancel, "")
+        if work.role is Role.MASTER:
+            expired = record is not None and self._too_old(record.planned_at) and work.effect is Effect.ENTRY
+            return SendStopped(Reason.ENTRY_EXPIRED, "") if expired else None
+        member = services.roster.get(approved.account)
+        if member is None:
+            return SendStopped(Reason.DISABLED, "no longer enrolled")
+        mode = member.terms.mode
+        if work.effect is Effect.EXIT:
+            return SendStopped(Reason.MODE_DISARMED, "") if mode is Mode.DISARMED else None
+        if not member.terms.enabled or member.left:
+            return SendStopped(Reason.DISABLED, "")
+        if mode is not Mode.ACTIVE:
+            return SendStopped(_MODE_REASONS[mode], "")
+        assert work.signal is not None
+        if self._too_old(work.signal.at):
+            return SendStopped(Reason.ENTRY_EXPIRED, f"the signal is from {work.signal.at:%H:%M:%S} UTC")
+        return None
+
+    async def price_stop(self, work: Work, approved: Approved, ticket: OrderTicket) -> SendStopped | None:
+        """Entries at market have a price limit of their own; a limit order carries it along, an exit has none."""
+        if work.role is Role.MASTER or work.effect is Effect.EXIT or approved.kind is not OrderKind.MARKET:
+            return None
+        services = self._services
+        max_age_s = services.limits.price_max_age_s
+        quote = services.prices.fresh(ticket.instrument, max_age_s)
+        if quote is None:
+            if (stop := self.last_look(work, approved)) is not None:
+                return stop
+            try:
+                quote = await services.prices.quote(ticket.instrument, max_age_s)
+            except VenueError as error:
+                return SendStopped(Reason.PRICE_UNKNOWN, str(error))
+        price = quote.side_price(approved.side)
+        if price_moved(approved.side, approved.price, price, services.rules.max_slippage):
+            return SendStopped(Reason.PRICE_MOVED, f"the master's was {approved.price}, now it is {price}")
+        return None
+
+    def _too_old(self, at: datetime) -> bool:
+        return (self._services.clock() - at).total_seconds() > self._services.rules.entry_ttl_s
