@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -37,6 +38,10 @@ AAPL = Instrument(
     tick=Decimal("0.01"), min_quantity=Quantity.of("0.000000001"), min_cost=NO_AMOUNT, asset_class=AssetClass.STOCK,
     min_buy_cost=Amount.of(1),
 )  # fmt: skip
+
+BRK_A = replace(  # not traded in fractions
+    AAPL, symbol="BRK.A", base="BRK.A", venue_symbol="BRK.A", lot_step=Decimal(1), min_quantity=Quantity.of(1)
+)
 
 # Fast where a test waits for a limit on purpose.
 OPTIONS = AlpacaOptions(request_timeout_s=5.0, read_total_s=20.0, public_calls_per_s=None, max_connections=20)
@@ -148,3 +153,14 @@ async def at_raw_server(
             yield server, venue.connect_account(ALICE, KEY, SECRET)
         finally:
             await venue.close()
+
+
+async def by_hand(lab: Lab, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+    """What somebody else does with the same account; returns the answer's body."""
+    headers = {"APCA-API-KEY-ID": lab.key, "APCA-API-SECRET-KEY": lab.secret}
+    async with lab.venue.wire.slot():
+        reply = await lab.venue.wire.request(
+            method, path, headers, None if body is None else json.dumps(body).encode()
+        )
+    assert reply.status in (200, 204, 207), (reply.status, reply.body)
+    return json.loads(reply.body) if reply.body else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime, timedelta
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 ACCOUNT, POSITIONS = "/v2/account", "/v2/positions"
+_order_id = re.compile(r"[0-9a-fA-F-]{1,64}").fullmatch
 # Ids that the venue calls taken, until their order is found: one of each account at a time, since its lane waits.
 _TAKEN_MAX = 100
 
@@ -196,6 +198,8 @@ class AlpacaAccount:
         return read_execution(group, self._options.crypto_fee_rate, self._venue.clock())
 
     async def _order(self, order_id: str, *, urgent: bool = False) -> Order:
+        if not _order_id(order_id):
+            raise VenueUnavailable(f"{self._account}: {order_id!r:.80} is no order id of Alpaca's")
         got = await self.reads.ask("GET", f"{ORDERS}/{order_id}", {"nested": "true"}, urgent=urgent)
         if isinstance(got, Problem):
             if got.status == 404:

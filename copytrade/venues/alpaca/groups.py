@@ -14,6 +14,9 @@ from copytrade.venues.alpaca.orders import REPLACED, Group, Order
 # Somebody who replaces an order by hand does so a few times; each takes a request to follow.
 REPLACED_MAX = 100
 
+# What a leg is that waits for its entry, or ended with it.
+_IDLE = ("held", "pending_new", "canceled", "expired", "rejected")
+
 Read = Callable[[str], Awaitable[Order]]
 """An order by its id, legs inside. Raises `VenueError`."""
 
@@ -50,10 +53,10 @@ async def gather(order: Order, read: Read) -> Group:
 
 
 async def exits(order: Order, read: Read) -> Group | None:
-    """The legs of an entry (a bracket, an OTO) as an order of their own; None while they wait for it to fill."""
+    """The legs of an entry (a bracket, an OTO) as an order of their own; None unless its fill set them to work."""
     legs = [leg for leg in legs_of(order) if leg.get("side") != order.get("side")]
-    waiting = all(leg.get("status") in ("held", "pending_new") for leg in legs)
-    if not legs or (waiting and order.get("status") != "filled"):
+    idle = all(leg.get("status") in _IDLE for leg in legs)
+    if not legs or (idle and order.get("status") != "filled"):
         return None
     profit = next((leg for leg in legs if leg.get("stop_price") is None), legs[0])
     others = [part for leg in legs if leg is not profit for part in await _chain(leg, read)]
