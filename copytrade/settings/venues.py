@@ -66,6 +66,7 @@ class KrakenSettings(VenueSettings):
     """Kraken Spot REST."""
 
     base_url: BaseUrl = Field(default="https://api.kraken.com", description="Where Kraken's API is.")
+    stream_url: StreamUrl | None = _stream_url()
     tier: Literal["starter", "intermediate", "pro"] = Field(
         default="starter",
         description="Verification level, which sets Kraken's rate limits. The lowest is always safe.",

@@ -19,7 +19,7 @@ from copytrade.wiring.venues import PAPER_TIER, make_venue
 
 URL = "http://127.0.0.1:9"  # nothing is asked there
 WRITTEN: dict[Venue, dict[str, Any]] = {
-    "kraken": {"tier": "pro", "order_deadline_s": 3, "ip_orders_per_s": 20},
+    "kraken": {"tier": "pro", "order_deadline_s": 3, "ip_orders_per_s": 20, "stream_url": "wss://streams.example"},
     "coinbase": {
         "currency": "USDC", "token_life_s": 5, "absence_settle_s": 1, "calls_per_s": 20,
         "stream_url": "wss://streams.example",

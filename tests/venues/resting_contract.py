@@ -437,7 +437,8 @@ class RestingContract:
             (listed,) = await lab.account.orders(self.now(lab) - timedelta(minutes=1))
             assert (listed.venue_order_id, listed.status) == (placed.venue_order_id, FILLED)
             await lab.account.place(lab.order("two"), let_through)
-            assert (await self.told(lab, stream, lambda order: order.filled > Quantity.of(0))).status is FILLED
+            order = await self.told(lab, stream, lambda order: order.filled == Quantity.of("0.001"))
+            assert order.quantity == Quantity.of("0.001")
 
     async def test_stream_that_tells_garbage_is_an_error(self, lab):
         async with aclosing(lab.account.stream()) as stream:
@@ -482,8 +483,8 @@ class RestingContract:
             order = await self.told(lab, stream, lambda order: order.status is FILLED)
             assert order.filled == Quantity.of("0.001")
             await lab.account.place(lab.order("two", quantity="0.002"), let_through)
-            order = await self.told(lab, stream, lambda order: order.filled == Quantity.of("0.002"))
-            assert order.status is FILLED
+            order = await self.told(lab, stream, lambda order: order.quantity == Quantity.of("0.002") == order.filled)
+            assert order.cost.value == 100
 
     async def test_event_that_is_left_out_is_noticed_where_events_are_numbered(self, lab):
         async with aclosing(lab.account.stream()) as stream:

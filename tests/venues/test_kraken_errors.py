@@ -42,7 +42,7 @@ REFUSALS = {
     "EOrder:Orders limit exceeded": Reason.VENUE_REFUSED,
     "EOrder:Scheduled orders limit exceeded": Reason.VENUE_REFUSED,
     "EOrder:Unknown order": Reason.VENUE_REFUSED,
-    "EOrder:Post only order": Reason.VENUE_REFUSED,
+    "EOrder:Post only order": Reason.POST_ONLY_WOULD_FILL,
     "EOrder:Something new": Reason.VENUE_REFUSED,
 }
 DOUBTFUL = [

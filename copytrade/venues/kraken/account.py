@@ -1,9 +1,10 @@
-"""One API key at Kraken: orders, look-ups, balances."""
+"""One API key at Kraken: orders, look-ups, balances, and the stream of its orders."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import AsyncGenerator, Collection, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -16,23 +17,30 @@ from copytrade.domain.venue import (
     Accepted,
     Balances,
     Execution,
+    ExecutionStatus,
     KeyReport,
     NotSent,
     OrderTicket,
     PlaceOutcome,
     RefusedByVenue,
     Unknown,
+    VenueOrder,
 )
 from copytrade.venues.budget import DecayCounter
 from copytrade.venues.kraken import balances as money
+from copytrade.venues.kraken.changes import Ask, Changes
 from copytrade.venues.kraken.envelope import read_envelope
 from copytrade.venues.kraken.errors import Limit, Refusal, classify
 from copytrade.venues.kraken.keys import last_nonce, read_key_info, read_withdraw_probe
+from copytrade.venues.kraken.kinds import price_fields
+from copytrade.venues.kraken.listing import OrderList
 from copytrade.venues.kraken.lookup import Lookup
-from copytrade.venues.kraken.options import EXIT_RESERVE, NONCE_STEPS_MS
+from copytrade.venues.kraken.options import NONCE_STEPS_MS
 from copytrade.venues.kraken.orders import accepted_id, order_fields, orders_in, read_execution
 from copytrade.venues.kraken.reads import SignedReads
 from copytrade.venues.kraken.signer import KrakenSigner
+from copytrade.venues.kraken.socket import ExecutionsSocket, Up
+from copytrade.venues.kraken.trading import ADD_ORDER_COST, TradingCounters
 from copytrade.venues.kraken.traffic import Traffic
 from copytrade.venues.pool import Gate
 from copytrade.venues.wire import Reply, WireFailure
@@ -41,8 +49,6 @@ if TYPE_CHECKING:
     from copytrade.venues.kraken.public import KrakenVenue
 
 logger = logging.getLogger(__name__)
-
-ADD_ORDER_COST = 1.0  # on the trading counter of the pair, also for an order that is refused
 
 
 class KrakenAccount:
@@ -55,12 +61,16 @@ class KrakenAccount:
         self._options = venue.options
         limits = venue.options.limits
         self._traffic = Traffic(venue.wire)
-        self._trading: dict[str, DecayCounter] = {}
+        self._trading = TradingCounters(limits, venue.monotonic)
         self._rest = DecayCounter(limits.rest_max, limits.rest_decay_per_s, venue.monotonic)
         self._not_before = 0.0  # monotonic seconds: the venue's own word on when to come again
         self._reads = SignedReads(
             account, venue.wire, signer, self._traffic, self._rest, venue.retries, venue.options, venue.unix_s
         )
+        self._list = OrderList(
+            account, self._reads.call, venue.instrument, lambda: venue.offset, venue.clock,
+            clock_skew_max_s=venue.options.clock_skew_max_s, pages_max=venue.options.pages_max,
+        )  # fmt: skip
 
     def __repr__(self) -> str:
         return f"KrakenAccount({self._account!r})"
@@ -78,15 +88,17 @@ class KrakenAccount:
         """How long the account's rate budget makes this order wait, in seconds; exits have a reserve of their own."""
         told_s = self._not_before - self._venue.monotonic()
         urgent = ticket.effect is Effect.EXIT
-        return max(0.0, told_s, self._counter(ticket.instrument.symbol).wait_s(ADD_ORDER_COST, urgent=urgent))
+        return max(0.0, told_s, self._trading.of(ticket.instrument.symbol).wait_s(ADD_ORDER_COST, urgent=urgent))
 
     # -- orders ------------------------------------------------------------------------------------------------
 
     async def place(self, ticket: OrderTicket, gate: Gate) -> PlaceOutcome:
         """Send the order once; again only after Kraken has refused its nonce, which is certain not to be an order.
 
-        Raises `SendStopped` from the gate and `NonceUnavailable`, both with no order at the venue.
+        Raises `SendStopped` from the gate and `NonceUnavailable`, and `ValueError` for an order that Kraken has no kind
+        or no price for, all with no order at the venue.
         """
+        price_fields(ticket)  # a mistake of ours is found before the gate is asked and a nonce is drawn
         async with self._traffic.order():
             steps_ms = iter(NONCE_STEPS_MS[: self._options.nonce_jumps_max])
             while True:  # at most once more than there are steps
@@ -119,7 +131,7 @@ class KrakenAccount:
                 if not isinstance(verdict, str):
                     return verdict
                 sent_at, at, doubt = reply.sent_at, reply.at, verdict
-        self._counter(ticket.instrument.symbol).charge(ADD_ORDER_COST)
+        self._trading.of(ticket.instrument.symbol).charge(ADD_ORDER_COST)
         return Unknown(doubt, sent_at, at, deadline + venue.absence_margin)
 
     def _verdict(self, ticket: OrderTicket, reply: Reply) -> Accepted | RefusedByVenue | str:
@@ -138,7 +150,7 @@ class KrakenAccount:
                 return "an answer with neither an error nor one order id"
             if self._venue.answered_before(txid):
                 return f"an answer that was given before, to another order ({txid})"
-            self._counter(ticket.instrument.symbol).charge(ADD_ORDER_COST)
+            self._trading.placed(txid, ticket.instrument.symbol)
             return Accepted(txid, reply.sent_at, reply.at)
         detail = "; ".join(envelope.errors)[:200]
         if isinstance(envelope.result, dict) and envelope.result.get("txid"):
@@ -149,7 +161,7 @@ class KrakenAccount:
         return self._refused(ticket, verdict, reply)
 
     def _refused(self, ticket: OrderTicket, refusal: Refusal, reply: Reply) -> RefusedByVenue:
-        counter = self._counter(ticket.instrument.symbol)
+        counter = self._trading.of(ticket.instrument.symbol)
         counter.charge(ADD_ORDER_COST)
         retry_after_s = refusal.retry_after_s
         if refusal.limit is Limit.TRADING:
@@ -169,7 +181,10 @@ class KrakenAccount:
 
     async def cancel(self, venue_order_id: str) -> None:
         """Cancel a resting order; one that is over already is no error. Raises `VenueError`."""
-        # Cancelling twice is cancelling once, so this may be repeated; it goes in an order's turn.
+        # Cancelling twice is cancelling once, so this may be repeated; it goes in an order's turn. It never waits for
+        # the trading counter, on which a cancel of a young order weighs most: what it adds there is waited for by the
+        # next order.
+        self._trading.cancelled(venue_order_id)
         envelope = await self._reads.ask("CancelOrder", {"txid": venue_order_id}, cost=0, urgent=True)
         if envelope.errors and not all(error.startswith("EOrder:Unknown order") for error in envelope.errors):
             raise self._reads.refused("CancelOrder", envelope)
@@ -196,6 +211,38 @@ class KrakenAccount:
         if venue_order_id not in orders:
             raise VenueUnavailable(f"{self._account}: Kraken does not show order {venue_order_id}; ask again later")
         return read_execution(venue_order_id, orders[venue_order_id], self._venue.clock())
+
+    async def orders(self, since: datetime) -> Sequence[VenueOrder]:
+        """Every order that is open, or was placed or ended at `since` or later. Raises `VenueError`."""
+        return await self._list.since(since)
+
+    async def stream(self) -> AsyncGenerator[VenueOrder | None, None]:
+        """The account's orders as they change; see the engine's port. Raises `VenueError`."""
+        venue, options = self._venue, self._options
+        await venue.stream_turn()
+        answer = await self._reads.call("GetWebSocketsToken")
+        token = answer.get("token") if isinstance(answer, dict) else None
+        if not isinstance(token, str) or not token:
+            raise VenueUnavailable(f"{self._account}: Kraken's answer to GetWebSocketsToken has no token")
+        socket = ExecutionsSocket(
+            venue.stream_url, token, open_s=options.request_timeout_s, silence_s=options.stream_silence_s,
+            message_max_bytes=options.stream_message_max_bytes,
+        )  # fmt: skip
+        changes = Changes(venue.instrument, lambda: venue.offset, self._list.leave_out)
+        async with aclosing(socket.reports()) as reports:
+            async for report in reports:
+                if isinstance(report, Up):
+                    yield None
+                    continue
+                change = changes.take(report.fields, live=report.live)
+                if isinstance(change, Ask):
+                    order = await self._list.one(change.order_id)
+                    if order is not None:
+                        changes.learn(order)
+                        # The stream can be ahead of the lists: then it is for the caller to look again.
+                        yield None if change.over and order.status is ExecutionStatus.OPEN else order
+                elif change is not None:
+                    yield change
 
     # -- money and key -----------------------------------------------------------------------------------------
 
@@ -236,18 +283,6 @@ class KrakenAccount:
 
     async def close(self) -> None:
         """Nothing to close: connections belong to the venue, the nonce source to whoever made it."""
-
-    def _counter(self, symbol: str) -> DecayCounter:
-        counter = self._trading.get(symbol)
-        if counter is None:
-            limits = self._options.limits
-            counter = self._trading[symbol] = DecayCounter(
-                limits.trading_max,
-                limits.trading_decay_per_s,
-                self._venue.monotonic,
-                reserve=limits.trading_max * EXIT_RESERVE,
-            )
-        return counter
 
 
 def _unknown_method(errors: list[str]) -> bool:

@@ -79,6 +79,7 @@ _TABLE: tuple[tuple[str, Refusal], ...] = (
     ("EOrder:Insufficient margin", _NO_FUNDS),
     ("EOrder:Order minimum not met", _TOO_SMALL),
     ("EOrder:Cost minimum not met", _TOO_SMALL),
+    ("EOrder:Post only order", Refusal(Reason.POST_ONLY_WOULD_FILL)),
     ("EOrder:Tick size check failed", _INVALID),
     ("EOrder:Invalid price", _INVALID),
     ("EOrder:Rate limit exceeded", Refusal(Reason.RATE_LIMITED, retry_after_s=RATE_RETRY_S, limit=Limit.TRADING)),

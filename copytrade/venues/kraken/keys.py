@@ -13,6 +13,7 @@ from copytrade.domain.venue import KeyReport
 NEEDED = ("query-funds", "query-open-trades", "query-closed-trades", "modify-trades", "close-trades")
 FORBIDDEN = ("withdraw-funds", "add-withdraw-address", "update-withdraw-address")
 NOT_NEEDED = ("add-funds", "earn-funds")
+STREAM = "create-ws-token"
 
 
 def read_key_info(account: AccountId, result: Any) -> KeyReport:
@@ -35,6 +36,11 @@ def read_key_info(account: AccountId, result: Any) -> KeyReport:
         for permission in NOT_NEEDED
         if permission in permissions
     ]
+    if STREAM not in permissions:
+        warnings.append(
+            f"the key lacks the permission {STREAM}: changes of its orders are asked for now and then instead of told "
+            "at once; add it at kraken.com"
+        )
     if str(result.get("nonceWindow", 0)) != "0":
         warnings.append("the key has a nonce window: set it to 0 at kraken.com, a late request could still be taken")
     if not result.get("ipAllowlist"):

@@ -8,30 +8,17 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Mapping
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
-from copytrade.domain.errors import VenueError, VenueUnavailable
+from copytrade.domain.errors import VenueUnavailable
 from copytrade.domain.money import ZERO, parse_decimal
 from copytrade.domain.venue import Execution, OrderTicket
 from copytrade.venues.kraken.orders import orders_in, read_execution
+from copytrade.venues.kraken.pages import HISTORY_COST, OVERLAP_S, PAGE, QUERY_MAX, Call, chunks, pages
 
 logger = logging.getLogger(__name__)
-
-# Kraken filters by its own clock and, for closed orders, by when they opened or closed: look a little further back.
-OVERLAP_S = 60
-PAGE = 50  # orders or trades a page (docs.kraken.com, ClosedOrders and TradesHistory)
-QUERY_MAX = 50  # order ids in one QueryOrders
-# Whether ClosedOrders counts as a history call (2 on the REST counter) is not documented; TradesHistory does.
-HISTORY_COST = 2.0
-
-
-class Call(Protocol):
-    """A signed read: its result, or `VenueError`."""
-
-    def __call__(self, method: str, fields: Mapping[str, str] | None = None, *, cost: float = 1) -> Awaitable[Any]: ...
-
 
 class Lookup:
     """One full pass for one order. Times are the venue's, in seconds since 1970."""
@@ -81,25 +68,17 @@ class Lookup:
         missing: set[str] = set()
         async for page in self._pages("TradesHistory", "trades"):
             missing.update(self._orders_of(page))
-        for chunk in _chunks(sorted(missing - self._seen.keys()), QUERY_MAX):
+        for chunk in chunks(sorted(missing - self._seen.keys()), QUERY_MAX):
             found_orders = await self._call("QueryOrders", {"txid": ",".join(chunk)})
             self._take(orders_in({"orders": found_orders}, "orders"))
         return self._chosen() or self._by_shape()
 
-    async def _pages(self, method: str, part: str) -> Any:
-        """Page by page. New entries push older ones down a page, so a page can overlap the last, and none is missed."""
-        offset = 0
-        for _ in range(self._pages_max):
-            fields = {"start": self._start, "ofs": str(offset)}
-            page = orders_in(await self._call(method, fields, cost=HISTORY_COST), part)
-            yield page
-            offset += len(page)
-            if len(page) < PAGE:
-                return
-        raise VenueError(
-            f"{self._ticket.account}: more than {offset} {part} since {self._start}: the look-up of order "
-            f"{self._ticket.order_id} has no end. Look the order up by hand at kraken.com"
+    def _pages(self, method: str, part: str) -> AsyncGenerator[Mapping[str, Any], None]:
+        no_end = (
+            f"the look-up of order {self._ticket.order_id} of {self._ticket.account} has no end. "
+            "Look the order up by hand at kraken.com"
         )
+        return pages(self._call, method, part, {"start": self._start}, self._pages_max, no_end)
 
     def _take(self, orders: Mapping[str, Mapping[str, Any]]) -> None:
         # Whether a filter was applied is up to the venue, so the order's own id decides. The later answer wins.
@@ -154,8 +133,3 @@ class Lookup:
                 self._ticket.account, len(found), self._ticket.order_id, ", ".join(orders),
             )  # fmt: skip
         return max(found, key=lambda each: each.quantity.value if each.quantity else ZERO)
-
-
-def _chunks(items: list[str], size: int) -> Iterator[list[str]]:
-    for at in range(0, len(items), size):
-        yield items[at : at + size]

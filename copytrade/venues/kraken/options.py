@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 NAME = "kraken"
+# Where private streams are (docs.kraken.com, "Executions"), for Kraken's own address.
+STREAM_URL = "wss://ws-auth.kraken.com"
+_HOST = "api.kraken.com"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,11 @@ class KrakenOptions:
     `order_deadline_s`: the matching engine drops an order that arrives later; Kraken takes 2 to 60 s from its own
     now, so what is sent stays half a second inside that. `absence_settle_s`: how long after the deadline an order
     may take to show up in look-ups. `public_calls_per_s`: Kraken documents about one public call a second and IP;
-    the burst is this service's own guess. `ip_orders_per_s`: None, as Kraken publishes no such limit.
+    the burst is this service's own guess. `ip_orders_per_s`: None, as Kraken publishes no such limit. `stream_url`:
+    scheme, host and port of the private streams; None is what belongs to the base URL. `stream_silence_s`: a stream on
+    which nothing comes for so long is given up; Kraken's heartbeats come about every second. `stream_connects_*`: how
+    fast streams of all accounts are opened: Kraken bans an address for ten minutes that tries more than some 150 times
+    in ten minutes, and this is a little less.
     """
 
     tier: str = "starter"
@@ -62,6 +70,11 @@ class KrakenOptions:
     # 50 orders a page: 1,000 orders of one account within a few minutes would be no account of a follower's.
     pages_max: int = 20
     clock_refresh_s: float = 300.0
+    stream_url: str | None = None
+    stream_silence_s: float = 15.0
+    stream_connects_per_s: float = 0.15
+    stream_connects_burst: int = 50
+    stream_message_max_bytes: int = 2_000_000
 
     def __post_init__(self) -> None:
         if self.tier not in TIERS:
@@ -83,3 +96,12 @@ class KrakenOptions:
     def absence_wait_s(self) -> float:
         """How long after an order was signed a look-up that finds nothing proves that it never arrived."""
         return self.deadline_s + self.clock_skew_max_s + self.absence_settle_s
+
+    def stream_base(self, base_url: str) -> str:
+        """Scheme, host and port of the private streams when REST is at `base_url`."""
+        if self.stream_url is not None:
+            return self.stream_url.rstrip("/")
+        parts = urlsplit(base_url)
+        if parts.hostname == _HOST:
+            return STREAM_URL
+        return f"{'wss' if parts.scheme == 'https' else 'ws'}://{parts.netloc}"

@@ -11,6 +11,7 @@ from copytrade.domain.errors import VenueUnavailable
 from copytrade.domain.money import Amount, Quantity, parse_decimal
 from copytrade.domain.order import OrderKind
 from copytrade.domain.venue import Execution, ExecutionStatus, OrderTicket
+from copytrade.venues.kraken.kinds import price_fields
 
 _STATUSES = {
     "pending": ExecutionStatus.OPEN,
@@ -22,27 +23,20 @@ _STATUSES = {
 
 
 def order_fields(ticket: OrderTicket, deadline: datetime) -> dict[str, str]:
-    """The fields of `AddOrder`. `deadline` is on the venue's clock.
+    """The fields of `AddOrder`. `deadline` is on the venue's clock. Raises `ValueError` as `price_fields` does.
 
     `oflags=fciq` asks for the fee in the quote currency on both sides. Without it Kraken prefers the base currency
     when selling, and a sale of everything that is held would lack the fee.
     """
-    fields = {
-        "ordertype": "market",
+    return {
+        **price_fields(ticket),
         "type": ticket.side.value,
         "volume": str(ticket.quantity),
         "pair": ticket.instrument.venue_symbol,
-        "oflags": "fciq",
+        "oflags": "fciq,post" if ticket.kind is OrderKind.POST_ONLY else "fciq",
         "cl_ord_id": ticket.order_id,
         "deadline": deadline.isoformat(timespec="milliseconds")[:-6] + "Z",
     }
-    if ticket.kind is OrderKind.IOC_LIMIT:
-        if ticket.limit_price is None:
-            raise ValueError(f"order {ticket.order_id} is a limit order without a limit price")
-        fields["ordertype"] = "limit"
-        fields["price"] = str(ticket.limit_price)
-        fields["timeinforce"] = "IOC"
-    return fields
 
 
 def accepted_id(result: Any) -> str | None:

@@ -14,6 +14,7 @@ from copytrade.domain.account import AccountId
 from copytrade.domain.errors import VenueError, VenueRefusedRead, VenueUnavailable
 from copytrade.domain.instrument import Instrument
 from copytrade.domain.money import Price, parse_decimal
+from copytrade.domain.order import OrderKind
 from copytrade.domain.venue import Quote
 from copytrade.venues.budget import Pace
 from copytrade.venues.kraken.account import KrakenAccount
@@ -21,9 +22,11 @@ from copytrade.venues.kraken.clock import ClockOffset
 from copytrade.venues.kraken.envelope import read_envelope
 from copytrade.venues.kraken.errors import Refusal, classify
 from copytrade.venues.kraken.instruments import read_instruments
+from copytrade.venues.kraken.kinds import NATIVE
 from copytrade.venues.kraken.names import AssetNames, PairNames
 from copytrade.venues.kraken.options import NAME, KrakenOptions
 from copytrade.venues.kraken.signer import KrakenSigner, NonceSource
+from copytrade.venues.kraken.socket import PATH
 from copytrade.venues.pool import Clock
 from copytrade.venues.retries import Retries, Sleep
 from copytrade.venues.wire import Wire, WireFailure
@@ -79,6 +82,10 @@ class KrakenVenue:
         public, orders = self.options.public_calls_per_s, self.options.ip_orders_per_s
         self._public_pace = None if public is None else Pace(public, monotonic, burst=self.options.public_burst)
         self._order_pace = None if orders is None else Pace(orders, monotonic)
+        self._stream_pace = Pace(
+            self.options.stream_connects_per_s, monotonic, burst=self.options.stream_connects_burst
+        )
+        self.stream_url = self.options.stream_base(base_url) + PATH
         self._sleep = sleep
 
     @property
@@ -99,6 +106,10 @@ class KrakenVenue:
     def instrument(self, spelling: str) -> Instrument | None:
         """By key, altname, wsname or our symbol, in any case of letters; None when Kraken does not list it."""
         return self.pairs.find(spelling)
+
+    def order_kinds(self, instrument: Instrument) -> frozenset[OrderKind]:
+        """What Kraken itself can do: everything but brackets, in every market."""
+        return NATIVE
 
     async def load_instruments(self) -> int:
         """Read the lists of assets and pairs, and the venue's clock; returns how many pairs. Raises `VenueError`.
@@ -192,6 +203,11 @@ class KrakenVenue:
     async def order_pace(self) -> None:
         """Wait for this address's turn to send an order, if such a limit is set."""
         if self._order_pace is not None and (wait_s := self._order_pace.reserve_s()) > 0:
+            await self._sleep(wait_s)
+
+    async def stream_turn(self) -> None:
+        """Wait for this address's turn to open a stream."""
+        if (wait_s := self._stream_pace.reserve_s()) > 0:
             await self._sleep(wait_s)
 
     def answered_before(self, txid: str) -> bool:
