@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -376,13 +376,13 @@ async def test_refusal_of_a_good_key_is_no_fault_of_the_key():
 
 
 async def test_streams_are_opened_one_after_the_other(lab):
-    async with aclosing(lab.account.stream()) as first, aclosing(lab.account.stream()) as second:
-        await contract.up(first)
-        assert sum(lab.time.slept) == 0
-        await contract.up(second)
-        assert sum(lab.time.slept) == pytest.approx(1 / OPTIONS.stream_connects_per_s)
+    async with AsyncExitStack() as stack:
+        streams = [await stack.enter_async_context(aclosing(lab.account.stream())) for _ in range(4)]
+        for stream, slept in zip(streams, (0, 0, 1, 2), strict=True):
+            await contract.up(stream)
+            assert sum(lab.time.slept) == pytest.approx(slept / OPTIONS.stream_connects_per_s)
         placed = await lab.account.place(lab.order(), let_through)
-        for stream in (first, second):
+        for stream in streams:
             order = await contract.told(lab, stream, lambda order: order.status is FILLED)
             assert order.venue_order_id == placed.venue_order_id
 

@@ -37,6 +37,7 @@ _PREFIX = "/api/v3/brokerage"
 _PRODUCTS_PAGE = 250
 _PRODUCTS_PAGES_MAX = 40  # 10,000 products: ten times what Coinbase lists
 _CLOCK_MOVED_S = 1.0  # tokens are dated in whole seconds
+_STREAMS_BURST = 2  # with six a second that is eight in the first second, which Coinbase allows
 
 
 class CoinbaseVenue:
@@ -84,7 +85,7 @@ class CoinbaseVenue:
         public = self.options.public_calls_per_s
         self.kinds = probes.Kinds()
         self.stream_url = self.options.stream_base(base_url)
-        self._stream_pace = Pace(self.options.stream_connects_per_s, monotonic)
+        self._stream_pace = Pace(self.options.stream_connects_per_s, monotonic, burst=_STREAMS_BURST)
         self._pace = None if public is None else Pace(public, monotonic, burst=self.options.public_burst)
         self._sleep = sleep
 
