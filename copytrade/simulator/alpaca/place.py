@@ -108,6 +108,8 @@ def read_order(call: Call) -> Asked:
     if loss.get("limit_price"):
         raise invalid("stop_loss.limit_price is not simulated")
     limit_price, stop_price = params.decimal(values, "limit_price"), params.decimal(values, "stop_price")
+    if order_class == "oco" and kind != "limit":
+        raise invalid("oco orders must be limit orders")
     if order_class == "oco" and profit is not None:
         limit_price = profit  # whatever else it says
     _check_prices(kind, limit_price, stop_price)
@@ -213,8 +215,6 @@ def check_list(call: Call, asked: Asked) -> None:
         raise malformed(f"{name} orders require take_profit.limit_price and stop_loss.stop_price")
     if asked.time_in_force not in ("day", "gtc"):
         raise invalid(f"{name} orders must be day or gtc orders")
-    if name == "oco" and asked.kind != "limit":
-        raise invalid("oco orders must be limit orders")
     if name == "bracket" and asked.kind not in ("market", "limit"):
         raise invalid("bracket orders must be market or limit orders")
     holds = call.account.balances.get(asked.asset.market.base, Decimal(0)) > 0
