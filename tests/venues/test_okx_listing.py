@@ -124,12 +124,13 @@ async def test_long_ago_is_read_from_the_archive(lab):
     assert "/api/v5/trade/orders-history-archive" in lab.sim.requests()["paths"]
 
 
-async def test_post_only_order_is_looked_at_once_and_counts_as_taken_without_an_answer(lab):
+@pytest.mark.parametrize("kind", ["status", "hang"])
+async def test_post_only_order_is_looked_at_once_and_counts_as_taken_without_an_answer(lab, kind):
     crossing = replace(resting("one", "49000"), kind=OrderKind.POST_ONLY)
     outcome = await lab.account.place(crossing, let_through)
     assert isinstance(outcome, RefusedByVenue)
     assert outcome.reason is Reason.POST_ONLY_WOULD_FILL
-    lab.fault("status", when="before", method="GET /trade/order", status=502, count=1)
+    lab.fault(kind, when="before", method="GET /trade/order", count=1)
     outcome = await lab.account.place(replace(crossing, order_id="two"), let_through)
     assert isinstance(outcome, Accepted), "the venue took it, and following it tells the end"
     execution = await lab.account.execution(outcome.venue_order_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 from collections.abc import AsyncIterator, Collection, Sequence
@@ -54,6 +55,8 @@ logger = logging.getLogger(__name__)
 
 # Codes of an answer whose word on the order stands in its row: taken, all failed, some failed.
 _IN_ROW = (OK, "1", "2")
+# How long an accepted post-only order is looked at: others wait behind it.
+_GLANCE_S = 1.0
 # More markets that an account may not trade are counted, not shown.
 _SHOWN_MAX = 5
 
@@ -122,9 +125,7 @@ class OkxAccount:
             expires = signed_at + venue.order_deadline
             # OKX looks at `expTime` for ordinary orders alone; what comes after the timestamp's window it drops always.
             deadline = expires if route.has_deadline else signed_at + timedelta(seconds=TIMESTAMP_WINDOW_S)
-            request = self._signer.sign(
-                route.call, fields, signed_at + venue.offset, expires=expires + venue.offset
-            )
+            request = self._signer.sign(route.call, fields, signed_at + venue.offset, expires=expires + venue.offset)
             try:
                 reply = await venue.wire.post(request.target, request.body, request.headers, gate=gate)
             except WireFailure as failure:
@@ -147,10 +148,11 @@ class OkxAccount:
         """
         inst_id, order_id, _ = split_id(accepted.venue_order_id)
         try:
-            envelope = await self._reads.ask_once("get_order", {"instId": inst_id, "ordId": order_id})
+            async with asyncio.timeout(_GLANCE_S):
+                envelope = await self._reads.ask_once("get_order", {"instId": inst_id, "ordId": order_id})
             order = rows(envelope.data, "orders")[0]
             execution = read_execution(order, instrument, self._venue.clock())
-        except (VenueError, IndexError):
+        except (VenueError, IndexError, TimeoutError):
             return accepted
         over = execution.status is ExecutionStatus.CANCELLED and not execution.quantity
         if order.get("ordId") != order_id or not over or order.get("cancelSource") != WOULD_HAVE_FILLED:
