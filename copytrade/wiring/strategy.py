@@ -97,6 +97,15 @@ def make_runner(system: System, tell: Callable[[str], None]) -> StrategyRunner |
     engine = system.engine
     services = engine.services
     seat = Seat(services.roster.master.terms.account, services, engine.desk.place, engine.refresher.now)
+    others = sorted(
+        {f"{symbol} (of {name})" for (account, symbol), (name, _) in services.ledger.state.notes.items()
+         if account == seat.account and name != strategy.name and services.ledger.state.position(account, symbol)}
+    )  # fmt: skip
+    if others:
+        tell(
+            f"nobody looks after {', '.join(others)}: the strategy that opened it does not run now; set master.strategy "
+            "back to it, or sell with python -m copytrade trade"
+        )
     data = MarketData(system.ground.venues)
     return StrategyRunner(
         seat, strategy, lambda: entry_guards(system.settings), data, lambda: system.settings.scan, tell

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ from copytrade.strategy.market_data import as_candles
 from copytrade.venues.candle_rows import closed_rows, read_rows
 
 SYMBOLS = {"kraken": "BTC/USD", "coinbase": "BTC/USD", "alpaca": "BTC/USD", "okx": "BTC/USDT", "binance": "BTC/USDT"}
-OHLC_CALLS = {"kraken": "OHLC", "coinbase": "get_candles", "alpaca": None, "okx": "GET /market/candles", "binance": None}
 
 
 @pytest.mark.parametrize("venue", VENUES)
@@ -76,7 +76,7 @@ async def test_stocks_have_candles_too(tmp_path: Path) -> None:
         stocks = [each for each in lab.data.of("alpaca").markets() if each.asset_class is AssetClass.STOCK]
         rows = await lab.data.of("alpaca").candles(stocks[0], 300, 100)
         assert len(rows) == 100
-        assert all(one[0] < other[0] for one, other in zip(rows, rows[1:], strict=False))
+        assert all(one[0] < other[0] for one, other in pairwise(rows))
         figures = await lab.data.of("alpaca").day_figures(stocks)
         assert figures[stocks[0].symbol].volume.value > 0
 
