@@ -26,7 +26,7 @@ __all__ = ["WAIT_S", "Case", "RestingContract", "let_through"]
 
 
 class RestingContract(StreamContract):
-    """Tests of the kinds that rest, of `cancel`, `orders` and `stream`."""
+    """Tests of the kinds that rest, of `cancel` and of `orders`; those of the stream come with them."""
 
     # -- kinds -------------------------------------------------------------------------------------------------
 

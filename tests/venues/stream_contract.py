@@ -15,7 +15,7 @@ from copytrade.domain.order import OrderKind
 
 
 class StreamContract(RestingBase):
-    """Tests of `stream`."""
+    """Tests of the stream of an account's orders."""
 
     @pytest.mark.parametrize("kind", RESTING)
     async def test_stream_tells_of_an_order_from_its_beginning_to_its_fill(self, lab, kind):

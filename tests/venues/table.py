@@ -52,13 +52,20 @@ def _contracts(tests: Path) -> Iterator[tuple[str, str, list[str]]]:
 
 def _kept(tests: Path, venue: str) -> dict[str, set[str]]:
     """The contracts that the venue's tests keep, each with the cases that have another test in their place."""
+    # A contract may take in another one: whoever keeps the first keeps both.
+    within = {found.name: _bases(found) for path in tests.glob("*_contract.py") for found in _classes(path)}
     kept: dict[str, set[str]] = {}
     for path in sorted(tests.glob(f"test_{venue}_*.py")):
         for found in _classes(path):
-            for base in found.bases:
-                if isinstance(base, ast.Name):
-                    kept.setdefault(base.id, set()).update(_tests(found))
+            bases = _bases(found)
+            for base in bases:
+                bases += within.get(base, [])
+                kept.setdefault(base, set()).update(_tests(found))
     return kept
+
+
+def _bases(found: ast.ClassDef) -> list[str]:
+    return [base.id for base in found.bases if isinstance(base, ast.Name)]
 
 
 def _answer(own: set[str] | None, case: str) -> str:
