@@ -33,6 +33,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.fanout
 	$(BIN)/python -m benchmarks.five_venues
 	$(BIN)/python -m benchmarks.footprint
+	$(BIN)/python -m benchmarks.strategy
 
 soak: $(VENV)/.dev
 	$(BIN)/python benchmarks/soak.py
