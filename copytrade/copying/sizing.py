@@ -53,6 +53,8 @@ def size_entry(signal: Signal, book: FollowerBook, rules: CopyRules) -> Sized | 
         if isinstance(scaled, NotSized):
             return scaled
         cap, cap_reason, cap_detail = _cap(signal, book, rules, equity, free)
+        if book.chained and cap_reason is not Reason.CAPPED_BY_CASH:  # what has filled is paid for, and counts
+            cap = Quantity(max(Decimal(0), cap.value - book.chained.value))
         here = None if signal.order_kind.rests else book.price  # a resting order fills at the price it names
         lowest = signal.price if here is None else min(signal.price, here)
         quantity, reason = (cap, cap_reason) if cap < scaled else (scaled, Reason.SIZED_BY_RATIO)
