@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from aiohttp import WSMsgType, web
 from alpaca_lab import ALICE, OPTIONS, Lab, alpaca_lab, at_raw_server, by_hand, order_object
-from kraken_lab import http
+from kraken_lab import RawServer, http
 from resting_contract import let_through
 
 from copytrade.domain.errors import CredentialsRejected, VenueError, VenueUnavailable
@@ -234,6 +234,13 @@ async def test_stream_refuses_a_wrong_key(lab):
 def test_stream_is_where_the_trading_api_is():
     assert stream_origin("https://paper-api.alpaca.markets") == "wss://paper-api.alpaca.markets"
     assert stream_origin("http://127.0.0.1:8080") == "ws://127.0.0.1:8080"
+
+
+async def test_stream_that_is_never_answered_is_an_error():
+    async with at_raw_server(RawServer.hang, options=replace(OPTIONS, request_timeout_s=0.2)) as (_, account):
+        async with aclosing(account.stream()) as stream:
+            with pytest.raises(VenueUnavailable, match="no answer in time"):
+                await anext(stream)
 
 
 @asynccontextmanager

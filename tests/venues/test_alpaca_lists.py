@@ -112,6 +112,17 @@ async def test_bracket_is_listed_once_with_both_prices(lab):
     assert (shown.limit_price, shown.stop_price) == (order.limit_price, order.stop_price)
 
 
+async def test_lists_that_stand_still_cost_no_requests(lab):
+    for number in range(3):
+        await placed(lab, bracket(str(number)))
+    assert len(await listed(lab)) == 3
+    before = lab.sim.requests()["total"]
+    assert len(await listed(lab)) == 3
+    assert lab.sim.requests()["total"] - before == 2
+    lab.sim.set_price("BRK.A", DOWN)
+    assert [order.status for order in await listed(lab)] == [FILLED] * 3
+
+
 async def test_bracket_whose_answer_was_lost_is_found_with_its_legs(lab):
     lab.fault("drop", when="after", method=POST, count=1)
     outcome = await lab.account.place(bracket(), let_through)

@@ -26,6 +26,7 @@ OLDEST_OPEN = timedelta(days=90)
 # Callers that look back differently far share what is known, if they are no further apart than this.
 KEPT_FOR = timedelta(hours=1)
 _TICK = timedelta(milliseconds=1)
+_MOVING = ("status", "filled_qty", "qty", "limit_price", "stop_price", "replaced_by")
 _ENDS = ("filled_at", "canceled_at", "expired_at", "failed_at", "replaced_at")
 
 Call = Callable[[str, Mapping[str, str]], Awaitable[Any]]
@@ -107,8 +108,10 @@ class OrderHistory:
             if key in inner:
                 del known[key]  # its list tells of it
             elif any(is_open(each) for each in (order, *legs_of(order))):
-                simple = not legs_of(order) and not is_list(order)
-                known[key] = opened[key] if simple and key in opened else await self._read(key)
+                if not legs_of(order) and not is_list(order) and key in opened:
+                    known[key] = opened[key]
+                elif not _unchanged(order, opened):
+                    known[key] = await self._read(key)
         for key, order in opened.items():
             if key not in known and key not in inner:
                 known[key] = order  # older than what was read back
@@ -139,6 +142,17 @@ class OrderHistory:
             for key, order in known.items()
             if key in kept or any(_id(leg) in kept for leg in legs_of(order))
         }
+
+
+def _unchanged(order: Order, opened: Mapping[str, Order]) -> bool:
+    """Whether the open orders of a list are as they were; what is held may not count as open."""
+    for each in (order, *legs_of(order)):
+        now = opened.get(_id(each))
+        if is_open(each) and now is None and each.get("status") != "held":
+            return False
+        if now is not None and any(now.get(field) != each.get(field) for field in _MOVING):
+            return False
+    return is_open(order) or any(_id(leg) in opened for leg in legs_of(order))
 
 
 def _reaches(group: Group, since: datetime) -> bool:

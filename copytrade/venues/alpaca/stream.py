@@ -23,6 +23,8 @@ PATH = "/stream"
 TRADE_UPDATES = "trade_updates"
 # The longest event is an order with its legs, some 5 kB.
 MESSAGE_MAX_BYTES = 1_000_000
+# How long the venue may take to say goodbye; nothing depends on it.
+_CLOSE_S = 1.0
 
 
 def stream_origin(base_url: str) -> str:
@@ -61,17 +63,21 @@ class TradeUpdates:
         """None once it listens, then the order of each event. Raises `VenueError` when it breaks."""
         failure = ""
         try:
-            async with session.ws_connect(
-                url,
-                heartbeat=self._heartbeat_s,
-                max_msg_size=MESSAGE_MAX_BYTES,
-                timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
-            ) as socket:
+            async with asyncio.timeout(self._answer_s):
+                socket = await session.ws_connect(
+                    url,
+                    heartbeat=self._heartbeat_s,
+                    max_msg_size=MESSAGE_MAX_BYTES,
+                    timeout=aiohttp.ClientWSTimeout(ws_close=_CLOSE_S),
+                )
+            try:
                 async with asyncio.timeout(self._answer_s):
                     await self._log_in(socket, login)
                 yield None
                 async for event in self._read(socket):
                     yield event
+            finally:
+                await socket.close()
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             failure = _words(error)
         # Raised out here, so that it has none of the client's exceptions, with their headers, as its context.
