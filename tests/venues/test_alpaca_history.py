@@ -237,10 +237,10 @@ def test_stream_is_where_the_trading_api_is():
 
 
 async def test_stream_that_is_never_answered_is_an_error():
-    async with at_raw_server(RawServer.hang, options=replace(OPTIONS, request_timeout_s=0.2)) as (_, account):
-        async with aclosing(account.stream()) as stream:
-            with pytest.raises(VenueUnavailable, match="no answer in time"):
-                await anext(stream)
+    brief = replace(OPTIONS, request_timeout_s=0.2)
+    async with at_raw_server(RawServer.hang, options=brief) as (_, account), aclosing(account.stream()) as stream:
+        with pytest.raises(VenueUnavailable, match="no answer in time"):
+            await anext(stream)
 
 
 @asynccontextmanager

@@ -105,8 +105,8 @@ def test_here_sizes_are_plain_text_to_the_last_digit(quantity):
 def test_here_a_number_that_is_no_text_is_not_signed():
     with pytest.raises(ValueError, match="not text"):
         AlpacaSigner(KEY, SECRET).sign("POST", "/v2/orders", body={**ORDER, "client_order_id": "one", "qty": 0.1})
+    leg = {"take_profit": {"limit_price": 0.1}}
     with pytest.raises(ValueError, match="not text"):
-        leg = {"take_profit": {"limit_price": 0.1}}
         AlpacaSigner(KEY, SECRET).sign("POST", "/v2/orders", body={**ORDER, "client_order_id": "one", **leg})
 
 
