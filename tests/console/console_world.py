@@ -152,6 +152,8 @@ class World:
     # -- files -----------------------------------------------------------------------------------------------------
 
     def set_settings(self, settings: Mapping[str, Any]) -> None:
+        """Without the web console, which has tests of its own, unless the settings speak of it."""
+        settings = {"console": {"enabled": False}, **settings}
         replace_file(self.config, json.dumps(settings, indent=2))  # JSON is YAML
 
     def users(self) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from copytrade.ledger.feed import Changes, LedgerFeed
 log = logging.getLogger("copytrade.console")
 
 Json = dict[str, Any]
+Row = tuple[LiveRow, list[Any] | None]
 
 EVERY_S = 0.25  # four looks a second are as many as an eye can follow
 BUSY_WAIT_MAX_S = 2.0  # a service that never stops sending is still shown, this often
@@ -76,11 +77,11 @@ class Hub:
         self._task: asyncio.Task[None] | None = None
         self._feed: LedgerFeed | None = None
         self._last: dict[str, list[Any]] = {}
-        self._rows: dict[str, tuple[LiveRow, list[Any] | None]] = {}
+        self._rows: dict[str, Row] = {}
         self._head: Json = {}
         self._health: Json = {}
         self._logged = 0
-        self._signal_at: dict[str, str] = {}
+        self._signal_at: dict[str, str | None] = {}
         self._looks = 0
         self._starting = asyncio.Lock()
 
@@ -95,17 +96,27 @@ class Hub:
         if len(self._subscriptions) >= SUBSCRIBERS_MAX:
             raise TooManyWatchers("too many pages are open; close some of them")
         await self._start()
-        subscription = Subscription(frozenset(topics))
-        for message in await self._present(subscription.topics):
-            subscription.put(message)
+        topics = frozenset(topics)
+        subscription = Subscription(topics)
+        # Registered before its signals are read: what changes meanwhile is sent too early rather than not at all.
+        for topic in subscription.topics:
+            if topic.startswith("signal:"):
+                self._signal_at.setdefault(topic, None)
         self._subscriptions.add(subscription)
+        try:
+            read = {topic: await self._read_signal(topic) for topic in topics if topic.startswith("signal:")}
+        except BaseException:
+            self._subscriptions.discard(subscription)
+            raise
+        for message in self._present(subscription.topics, read):
+            subscription.put(message)
         return self._drain(subscription, alive)
 
     async def overview(self) -> Json:
         """All accounts as they stand now, for a program or a first look."""
         await self._start()
-        await self._look_at_rows()
-        return self._overview()
+        rows = [_encoded(*each) for each in (await self._rows_now()).values()]
+        return {"columns": ROW_COLUMNS, "all": True, "rows": rows}
 
     async def quiet(self) -> None:
         """Return when no fan-out is under way, or after a while all the same."""
@@ -187,41 +198,42 @@ class Hub:
         return {order["account"] for order in orders}
 
     async def _look_at_rows(self) -> list[list[Any]]:
-        """The rows that are not as they were; a part at a time, so that nobody waits behind them."""
-        changed: list[list[Any]] = []
-        present: dict[str, tuple[LiveRow, list[Any] | None]] = {}
+        """The rows that are not as they were at the last look; from now on they are."""
+        present = await self._rows_now()
+        changed = [_encoded(*now) for account, now in present.items() if self._rows.get(account) != now]
+        changed += [[account, None] for account in self._rows if account not in present]
+        self._rows = present
+        return changed
+
+    async def _rows_now(self) -> dict[str, Row]:
+        """All rows as they are; made a part at a time, so that nobody waits behind them."""
+        present: dict[str, Row] = {}
         for number, row in enumerate(self._sources.accounts(), start=1):
-            now = (row, self._last.get(row.account))
-            present[row.account] = now
-            if self._rows.get(row.account) != now:
-                changed.append(_encoded(*now))
+            present[row.account] = (row, self._last.get(row.account))
             if number % _ROWS_AT_ONCE == 0:
                 await asyncio.sleep(0)
                 if self._sources.busy():
                     await self.quiet()
-        gone = [account for account in self._rows if account not in present]
-        changed += [[account, None] for account in gone]
-        self._rows = present
-        return changed
+        return present
 
     # -- what is sent ------------------------------------------------------------------------------------------------
 
-    def _overview(self) -> Json:
-        rows = [_encoded(*each) for each in self._rows.values()]
-        return {"columns": ROW_COLUMNS, "all": True, "rows": rows}
+    async def _read_signal(self, topic: str) -> Json | None:
+        found = await asyncio.to_thread(self._records.signal, topic.partition(":")[2])
+        if found is not None:
+            self._signal_at[topic] = found["signal"]["at"]
+        return found
 
-    async def _present(self, topics: frozenset[str]) -> list[bytes]:
-        """The state that a page starts with."""
+    def _present(self, topics: frozenset[str], read: Mapping[str, Json | None]) -> list[bytes]:
+        """The state that a page starts with: of accounts as of the last look, as changes are told from there."""
         self._head = self._sources.head()
         messages = [_message("head", self._head)]
         for topic in sorted(topics):
             if topic == "overview":
-                messages.append(_message(topic, self._overview()))
-            elif topic.startswith("signal:"):
-                found = await asyncio.to_thread(self._records.signal, topic.partition(":")[2])
-                if found is not None:
-                    self._signal_at[topic] = found["signal"]["at"]
-                    messages.append(_message(topic, {**found, "all": True}))
+                rows = [_encoded(*each) for each in self._rows.values()]
+                messages.append(_message(topic, {"columns": ROW_COLUMNS, "all": True, "rows": rows}))
+            elif (found := read.get(topic)) is not None:
+                messages.append(_message(topic, {**found, "all": True}))
             elif topic == "health":
                 self._health = self._sources.health()
                 messages.append(_message(topic, self._health))
@@ -231,17 +243,14 @@ class Hub:
 
     async def _send_signal(self, topic: str, changes: Changes) -> None:
         signal_id = topic.partition(":")[2]
-        if changes.reset:
-            messages = await self._present(frozenset({topic}))
-            self._to(topic, messages[-1])
-            return
+        orders = [o for o in changes.orders if o["signal_id"] == signal_id and o["role"] == "copy"]
         began = self._signal_at.get(topic)
-        rows = [
-            copy_row(order, began, self._redact)
-            for order in changes.orders
-            if began is not None and order["signal_id"] == signal_id and order["role"] == "copy"
-        ]
-        if rows:
+        if changes.reset or (orders and began is None):  # opened before the ledger's file had the signal
+            found = await self._read_signal(topic)
+            if found is not None:
+                self._to(topic, _message(topic, {**found, "all": True}))
+        elif orders and began is not None:
+            rows = [copy_row(order, began, self._redact) for order in orders]
             reasons = reason_texts({row[10] for row in rows})
             self._send(topic, {"columns": COPY_COLUMNS, "rows": rows, "reasons": reasons})
 

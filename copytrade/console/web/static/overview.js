@@ -84,7 +84,7 @@ frame(["overview"], {
     if (body.all) {
       body.columns.forEach((name, place) => { at[name] = place; });
       table.replace(body.rows);
-    } else {
+    } else if (at.account !== undefined) {
       table.update(body.rows.filter((row) => row[1] !== null), body.rows.filter((row) => row[1] === null).map((row) => row[0]));
     }
     tiles();

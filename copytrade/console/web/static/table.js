@@ -48,8 +48,12 @@ export class Table {
       this.live.get(key)?.remove();
       this.live.delete(key);
     }
-    if (moved) this.arrange();
-    else this.later();
+    if (moved) {
+      this.arrange();
+    } else {
+      this.shown = this.shown.map((row) => this.rows.get(this.key(row)));
+      this.later();
+    }
   }
 
   show(filter) {
