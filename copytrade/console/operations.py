@@ -132,7 +132,11 @@ async def amend(engine: Engine, body: Json) -> Json:
 async def _changed(engine: Engine, record: OrderRecord, kind: SignalKind) -> Json:
     identity = signal_id(record.order_id, kind)
     await engine.tracker.wait(identity, COPIES_WAIT_S)
-    copies = engine.services.ledger.copies_of(identity)
+    ledger = engine.services.ledger
+    copies = ledger.copies_of(identity)
+    if kind is SignalKind.CANCELLED and record.intent is not None:
+        family = ledger.family(record.intent.replaces or record.order_id)
+        copies = [copy for _, of_signal in family for copy in of_signal if copy.cancel is not None]
     return {
         "master": order_json(record), "signal_id": identity, "copies": [order_json(copy) for copy in copies],
         "summary": summary(copies),

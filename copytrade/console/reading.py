@@ -107,7 +107,7 @@ def run_copies(
         rows = [
             (
                 clock_time(c["planned_at"]), c["account"], c["side"], c["state"], c["quantity"], c["symbol"],
-                c["filled"], c["venue_order_id"], f"{c['reason_text']} {c['detail']}".rstrip(),
+                c["filled"], c["venue_order_id"], _why(c),
             )
             for c in copies
         ]  # fmt: skip
@@ -227,7 +227,14 @@ def _read(
 
 
 def _order(record: Json) -> Json:
-    return {**record, "reason_text": Reason(record["reason"]).text}
+    back = record["cancel"]
+    taken_back = None if back is None else Reason(back).text
+    return {**record, "reason_text": Reason(record["reason"]).text, "taken_back": taken_back}
+
+
+def _why(order: Json) -> str:
+    because = f"{order['reason_text']} {order['detail']}".rstrip()
+    return because if order["taken_back"] is None else f"{order['taken_back']}; sized: {because}"
 
 
 def _balances(paths: Paths) -> dict[str, Json]:

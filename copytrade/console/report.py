@@ -6,10 +6,10 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
 
-from copytrade.domain.account import user_of
+from copytrade.domain.account import AccountId, user_of
 from copytrade.domain.copy import Decision
-from copytrade.domain.order import OrderState
-from copytrade.domain.signal import Signal
+from copytrade.domain.order import OrderKind, OrderState
+from copytrade.domain.signal import Signal, SignalKind
 from copytrade.domain.state import OrderRecord
 from copytrade.engine.ports import Ledger
 from copytrade.engine.tracker import Tracker
@@ -50,18 +50,31 @@ class Report:
             self._news.notify_all()
         await self._tracker.wait(signal.signal_id, _ANSWERS_WAIT_S)
         master = self._ledger.find(signal.master_order_id)
-        self._write("\n".join([master_line(signal, master), *copy_lines(self._ledger.copies_of(signal.signal_id))]))
+        copies = self._ledger.copies_of(signal.signal_id)
+        lines = [master_line(signal, master)]
+        if signal.kind.follows_up or signal.kind is SignalKind.AMENDED:
+            back = [c for _, family in self._ledger.family(signal.family) for c in family if c.cancel is not None]
+            lines.append(f"    {len(back)} {'copy' if len(back) == 1 else 'copies'} taken back")
+        self._write("\n".join([*lines, *(copy_lines(copies) if copies else ())]))
 
 
 def master_line(signal: Signal, master: OrderRecord | None) -> str:
     base, quote = signal.symbol.split("/")
-    if master is None:
-        return f"{signal.at:%H:%M:%S}  everybody out of {signal.symbol} (flatten)"
+    who = user_of(AccountId(signal.target)) if signal.target else "everybody"
+    if signal.kind is SignalKind.FLATTEN:
+        return f"{signal.at:%H:%M:%S}  {who} out of {signal.symbol} (flatten)"
+    if signal.kind in (SignalKind.REPAIR, SignalKind.JOIN):
+        return f"{signal.at:%H:%M:%S}  {who} {signal.side}s {signal.symbol} ({signal.kind})"
     worth = (signal.quantity * signal.price).value
-    return (
-        f"{signal.at:%H:%M:%S}  master {signal.side}s {signal.quantity} {base} at {signal.price} {quote}"
-        f" ({worth:,.2f} {quote})  {master.venue_order_id or master.state}"
-    )
+    order = f"{signal.quantity} {base} at {signal.price} {quote} ({worth:,.2f} {quote})"
+    kind = "" if signal.order_kind is OrderKind.MARKET else f" as a {signal.order_kind.replace('_', '-')} order"
+    venue_id = "" if master is None else f"  {master.venue_order_id or master.state}"
+    if signal.kind.follows_up:
+        return (
+            f"{signal.at:%H:%M:%S}  the master's {kind.removeprefix(' as a ')} to {signal.side} {order} is"
+            f" {signal.kind}, {signal.filled} filled{venue_id}"
+        )
+    return f"{signal.at:%H:%M:%S}  master {signal.side}s {order}{kind}{venue_id}"
 
 
 def copy_lines(copies: Sequence[OrderRecord]) -> list[str]:
@@ -91,6 +104,7 @@ def copy_line(copy: OrderRecord) -> str:
         assert copy.price is not None
         worth = (copy.quantity * copy.price).value
         done = f", {copy.filled} filled" if copy.filled else ""
+        done += f", taken back: {copy.cancel.text}" if copy.cancel is not None else ""
         size = f"{copy.side}s {copy.quantity} {base} ({worth:,.2f} {quote})"
         return f"{size}  {copy.venue_order_id}{done}; {copy.reason.text}"
     return f"{copy.state}: {copy.reason.text}{because}"

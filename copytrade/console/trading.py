@@ -125,7 +125,10 @@ def _print_copies(result: Json) -> None:
     summary = result["summary"]
     for copy in result["copies"]:
         user = user_of(copy["account"])
-        if copy["venue_order_id"] is not None:
+        if copy["taken_back"] is not None:
+            done = f"{copy['filled']} of {copy['quantity']} filled"
+            print(f"    {user}: {copy['state']}, {done}; {copy['taken_back']}")
+        elif copy["venue_order_id"] is not None:
             print(f"    {user}: {copy['quantity']} ({_money(copy)})  {copy['venue_order_id']}; {copy['reason_text']}")
         else:
             print(f"    {user}: {copy['state']}: {_why(copy)}")
