@@ -148,6 +148,12 @@ class Rotation:
             self.place, self.rounds = 0, self.rounds + 1
         return Batch(chosen, first + 1, first + len(chosen), len(self.markets))
 
+    def put_back(self, batch: Batch, done: int) -> None:
+        """The batch just taken was broken off after `done` markets: the rest of it comes next."""
+        if done < len(batch.markets):
+            self.place = batch.first - 1 + done
+            self.rounds -= batch.last == batch.total
+
 
 # -- which markets ----------------------------------------------------------------------------------------------------
 

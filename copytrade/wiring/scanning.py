@@ -130,6 +130,7 @@ class VenueScan:
         self.calls_per_round = (0, 0)
         self._figures: Mapping[str, DayFigures] = {}
         self._figures_at_s: float | None = None
+        self._round_of_candle = self._seen_of_candle = -1
 
     async def run(self) -> None:
         """One batch after the other, spaced by the venue's public limit."""
@@ -146,7 +147,7 @@ class VenueScan:
     async def step(self) -> int:
         """One batch; returns how many candle calls it made. Waits while the breaker is open."""
         await self._scanner.services.pause(self.breaker.wait_s(self._loop_s()))
-        await self._settled()
+        await self._scanner.services.pause(self.wait_s())
         await self._read_figures()
         markets = self._scanner.plan().get(self._venue, [])
         least = self._scanner.settings().min_day_volume
@@ -155,12 +156,19 @@ class VenueScan:
             len(markets), len(chosen), self._source.day_figures_calls(len(markets)) if least else 0
         )
         self.rotation.replace(chosen)
+        if self.rotation.place == 0:
+            self._round_of_candle = self._candle()
         trying = self.breaker.state(self._loop_s()) is BreakerState.HALF_OPEN
         self.batch = self.rotation.next(1 if trying else batch_size(self.health.percent, self._rules))
         if self.batch is None:
             return 0
         log.info("%s: %s, health %d %%", self._venue, self.batch.text, self.health.percent)
-        return await self._look(self.batch)
+        rounds = self.rotation.rounds
+        calls = await self._look(self.batch)
+        self.rotation.put_back(self.batch, calls)
+        if self.rotation.rounds == rounds and self.rotation.place == 0:
+            self._seen_of_candle = self._round_of_candle
+        return calls
 
     async def _look(self, batch: Batch) -> int:
         shown: list[tuple[Instrument, Candles | None]] = []
@@ -211,11 +219,18 @@ class VenueScan:
         except VenueError as error:
             log.warning("%s: the day's volumes cannot be read, the last ones stay: %s", self._venue, error)
 
-    async def _settled(self) -> None:
-        """Nothing is decided in the first seconds of a candle, so nothing need be read then."""
-        into_s = self._now_s() % self._scanner.needs.interval_s
-        if into_s < self._scanner.needs.settle_s:
-            await self._scanner.services.pause(self._scanner.needs.settle_s - into_s)
+    def wait_s(self) -> float:
+        """How long there is nothing to look at: while a candle is too young, and, once a whole round has seen the last
+        closed candle of every market, until the next one has closed."""
+        needs = self._scanner.needs
+        into_s = self._now_s() % needs.interval_s
+        if self._seen_of_candle == self._candle():
+            return needs.interval_s - into_s + needs.settle_s
+        return max(0.0, needs.settle_s - into_s)
+
+    def _candle(self) -> int:
+        """The number of the candle that is running."""
+        return int(self._now_s() // self._scanner.needs.interval_s)
 
     def progress(self) -> dict[str, object]:
         """See `Scanner.progress`."""

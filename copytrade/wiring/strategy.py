@@ -103,8 +103,8 @@ def make_runner(system: System, tell: Callable[[str], None]) -> StrategyRunner |
     )  # fmt: skip
     if others:
         tell(
-            f"nobody looks after {', '.join(others)}: the strategy that opened it does not run now; set master.strategy "
-            "back to it, or sell with python -m copytrade trade"
+            f"nobody looks after {', '.join(others)}: the strategy that opened it does not run now; set "
+            "master.strategy back to it, or sell with python -m copytrade trade"
         )
     data = MarketData(system.ground.venues)
     return StrategyRunner(

@@ -82,6 +82,15 @@ def test_a_changed_list_keeps_its_place() -> None:
     assert rotation.next(5) is None
 
 
+def test_a_batch_that_was_broken_off_comes_again_from_there() -> None:
+    rotation = Rotation([market(name) for name in "ABCDE"])
+    for size, done, following, rounds in ((3, 1, "B", 0), (4, 2, "D", 0), (2, 2, "A", 1), (5, 0, "A", 1)):
+        batch = rotation.next(size)
+        assert batch is not None
+        rotation.put_back(batch, done)
+        assert (rotation.markets[rotation.place].base, rotation.rounds) == (following, rounds)
+
+
 # -- how many, how often ----------------------------------------------------------------------------------------------
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 from market_lab import Markets, markets
 from world import World, until
 
@@ -18,7 +19,7 @@ from copytrade.strategy.port import Candles, Needs
 from copytrade.strategy.scan import BreakerState
 from copytrade.wiring.scanning import Scanner, VenueScan
 
-NEEDS = Needs(interval_s=300, candles=120, candles_min=100)
+NEEDS = Needs(interval_s=300, candles=120, candles_min=100, settle_s=6.0)
 
 
 @dataclass
@@ -39,11 +40,20 @@ class Listener:
 
 @dataclass
 class Scanning:
+    world: World
     lab: Markets
     scanner: Scanner
     scan: VenueScan
     listener: Listener
     told: list[str]
+
+    async def round(self) -> int:
+        """All markets once, on a new candle; returns how many candle calls that took."""
+        self.world.clock.ahead_s += 300 - (self.world.clock.unix_s() % 300) + 7
+        calls, rounds = 0, self.scan.rotation.rounds
+        while self.scan.rotation.rounds == rounds:
+            calls += await self.scan.step()
+        return calls
 
     def calls(self, method: str) -> int:
         """How often Kraken was asked for this."""
@@ -62,7 +72,7 @@ async def scanning(
             scanner = Scanner(
                 "kraken", lab.data, lambda: ScanSettings(**settings), desk.engine.services, NEEDS, listener, told.append
             )
-            yield Scanning(lab, scanner, VenueScan(scanner, "kraken"), listener, told)
+            yield Scanning(world, lab, scanner, VenueScan(scanner, "kraken"), listener, told)
 
 
 async def test_every_market_that_can_be_bought_has_its_turn(tmp_path: Path) -> None:
@@ -71,15 +81,19 @@ async def test_every_market_that_can_be_bought_has_its_turn(tmp_path: Path) -> N
         assert "BTC/USD" not in wanted, "it is looked at by other means"
         assert len(wanted) >= 5
         assert all(symbol.endswith("/USD") for symbol in wanted)
-        calls = 0
-        while on.scan.rotation.rounds < 2:
-            calls += await on.scan.step()
+        calls = await on.round() + await on.round()
         assert on.listener.found == wanted * 2
         assert calls == len(wanted) * 2 == on.calls("OHLC")
         assert on.scan.health.percent == 100
         progress = on.scan.progress()
         assert f" of {len(wanted)} (" in str(progress["progress"])
         assert progress["breaker"] == "closed"
+        # Until the next candle has closed and settled there is nothing new to be seen.
+        assert 280 < on.scan.wait_s() <= 293 + NEEDS.settle_s
+        on.world.clock.ahead_s += 300
+        assert on.scan.wait_s() == 0
+        on.world.clock.ahead_s += 300 - on.world.clock.unix_s() % 300 + 1
+        assert on.scan.wait_s() == pytest.approx(5, abs=1)
 
 
 async def test_one_call_tells_which_markets_are_worth_one_each(tmp_path: Path) -> None:
@@ -92,8 +106,8 @@ async def test_one_call_tells_which_markets_are_worth_one_each(tmp_path: Path) -
         busy = [each.symbol for each in wanted if figures[each.symbol].volume.value >= least]
     async with scanning(tmp_path / "again", min_day_volume=str(least)) as on:
         before = on.calls("Ticker")
-        while on.scan.rotation.rounds < 2:
-            await on.scan.step()
+        await on.round()
+        await on.round()
         assert sorted(on.listener.found) == sorted(busy * 2)
         assert on.calls("Ticker") - before == 1, "read once for both rounds"
         assert on.scan.calls_per_round[1] < on.scan.calls_per_round[0] == len(wanted)
