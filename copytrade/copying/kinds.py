@@ -7,7 +7,7 @@
 | stop-limit | an exit: a stop order; an entry: skipped |
 | take-profit | a limit order at the price that would have triggered it |
 | take-profit-limit | a limit order at its limit |
-| bracket | two linked orders: the stop rests at the venue, the profit is watched for by the engine |
+| bracket | an exit: the stop rests at the venue; once the price is at the profit, the engine takes it back and sells |
 
 Prices go to the follower's tick on the safe side: a limit is never worse than the master's, an exit's stop triggers
 no later than the master's and an entry's no sooner.
@@ -26,8 +26,8 @@ from copytrade.domain.order import Effect, OrderKind, Side
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """An order's kind and prices, on the tick. `note` says what it stands for; `profit` is the limit of the linked
-    order that the engine keeps where the venue has no bracket."""
+    """An order's kind and prices, on the tick. `note` says what it stands for; `profit` is the price that the engine
+    watches for where the venue has no bracket."""
 
     kind: OrderKind
     limit_price: Price | None = None
@@ -104,6 +104,8 @@ def _take_profit(asked: Asked, instrument: Instrument, kinds: Set[OrderKind], ga
 
 
 def _bracket(asked: Asked, instrument: Instrument, kinds: Set[OrderKind], gap: Decimal) -> Form | None:
+    if asked.effect is Effect.ENTRY:
+        return None
     stop = Asked(OrderKind.STOP, asked.side, asked.effect, None, asked.stop_price)
     form = form_at(stop, instrument, kinds, gap)
     if form is None:

@@ -75,7 +75,7 @@ class _Copy:
         detail = "; ".join(part for part in (sized.detail, form.note) if part)
         return Approved(
             self.order_id, s.signal_id, self.book.terms.account, self.symbol, s.side, s.effect, form.kind,
-            sized.quantity, s.price, form.limit_price, sized.reason, detail, self.leg, form.stop_price,
+            sized.quantity, s.price, form.limit_price, sized.reason, detail, self.leg, form.stop_price, form.profit,
         )  # fmt: skip
 
     def deferred(self, reason: Reason, detail: str = "") -> Deferred:
@@ -143,7 +143,7 @@ def _decide_exit(copy: _Copy, rules: CopyRules) -> Decision:
     if book.instrument is None:
         return copy.deferred(Reason.NOT_LISTED, f"{copy.symbol} is held but no longer listed")
     form = Form(OrderKind.MARKET)
-    if not signal.kind.follows_up:
+    if not signal.kind.follows_up and not copy.leg:  # what an earlier leg left over leaves at market
         mirrored = form_at(_asked(signal), book.instrument, book.kinds, rules.stop_limit_gap)
         if mirrored is None:
             detail = f"{signal.order_kind}; it leaves at market once the master's order has filled"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from copytrade.domain.account import AccountId
+from copytrade.domain.limits import Carry
 from copytrade.domain.money import Price, Quantity
 from copytrade.domain.order import Effect, OrderKind, Side
 from copytrade.domain.reasons import Reason
@@ -12,7 +13,12 @@ from copytrade.domain.reasons import Reason
 
 @dataclass(frozen=True, slots=True)
 class Approved:
-    """A copy that passed every check and has its size. `reason` says which rule gave the size."""
+    """A copy that passed every check and has its size. `reason` says which rule gave the size.
+
+    A resting stop with a `profit` is a bracket at a venue without them: once the price is there, the stop is taken back
+    and what is left of it sold. `carry` is what is kept of the instrument for the next signal from now on; None leaves
+    it as it is.
+    """
 
     order_id: str
     signal_id: str
@@ -28,11 +34,13 @@ class Approved:
     detail: str = ""
     leg: int = 0
     stop_price: Price | None = None
+    profit: Price | None = None
+    carry: Carry | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A copy that will not be placed, and why."""
+    """A copy that will not be placed, and why. `carry` as in `Approved`."""
 
     order_id: str
     signal_id: str
@@ -43,6 +51,7 @@ class Skipped:
     reason: Reason
     detail: str = ""
     leg: int = 0
+    carry: Carry | None = None
 
 
 @dataclass(frozen=True, slots=True)

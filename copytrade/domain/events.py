@@ -12,6 +12,19 @@ from typing import Any
 
 from copytrade.domain.account import AccountId
 from copytrade.domain.copy import Approved, Decision, Deferred, Skipped
+from copytrade.domain.limits import (
+    Carry,
+    EquityMarked,
+    LimitAction,
+    LimitName,
+    LimitRearmed,
+    LimitTripped,
+    Rearm,
+    carry_from_json,
+    carry_to_json,
+    holdings_from_json,
+    holdings_to_json,
+)
 from copytrade.domain.money import NO_QUANTITY, Amount, Price, Quantity
 from copytrade.domain.order import Effect, OrderKind, Side
 from copytrade.domain.reasons import Reason
@@ -44,6 +57,7 @@ class MasterIntended:
     stop_price: Price | None = None
     replaces: str = ""
     replaced_filled: Quantity = NO_QUANTITY
+    profit: Price | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +220,9 @@ Event = (
     | AccountParked
     | AccountCleared
     | StrategyNoted
+    | EquityMarked
+    | LimitTripped
+    | LimitRearmed
 )
 
 _BY_NAME: dict[str, type[Any]] = {
@@ -227,6 +244,9 @@ _BY_NAME: dict[str, type[Any]] = {
         AccountParked,
         AccountCleared,
         StrategyNoted,
+        EquityMarked,
+        LimitTripped,
+        LimitRearmed,
     )
 }
 
@@ -235,13 +255,16 @@ _ENUMS: dict[str, Any] = {
     "effect": Effect,
     "reason": Reason,
     "status": ExecutionStatus,
+    "limit": LimitName,
+    "action": LimitAction,
+    "rearm": Rearm,
 }
 _QUANTITIES = frozenset({"quantity", "position_before", "fee_base", "filled", "replaced_filled"})
-_PRICES = frozenset({"price", "limit_price", "stop_price"})
-_AMOUNTS = frozenset({"equity_before", "cash_before", "cost", "fee"})
+_PRICES = frozenset({"price", "limit_price", "stop_price", "profit"})
+_AMOUNTS = frozenset({"equity_before", "cash_before", "cost", "fee", "start", "base", "flows", "high_water", "equity"})
 _TIMES = frozenset({"at", "sent_at"})
 # Fields that came later. Left out while they say nothing, so that what older versions wrote reads and counts the same.
-_LATER = frozenset({"stop_price", "replaces", "replaced_filled", "filled", "target"})
+_LATER = frozenset({"stop_price", "profit", "replaces", "replaced_filled", "filled", "target", "carry"})
 
 
 def event_name(event: Event) -> str:
@@ -300,6 +323,10 @@ def _plain_value(value: Any) -> Any:
         return str(value.value)
     if isinstance(value, datetime):
         return value.isoformat()
+    if cls is Carry:
+        return carry_to_json(value)
+    if cls is dict:
+        return holdings_to_json(value)
     return str(value)  # Decimal and the string enums
 
 
@@ -333,6 +360,10 @@ def _fields_from_json(body: Json, kind: type[OrderKind] | type[SignalKind]) -> d
             fields[name] = OrderKind(value)
         elif name == "exit_fraction":
             fields[name] = Decimal(value)
+        elif name == "carry":
+            fields[name] = carry_from_json(value)
+        elif name == "holdings":
+            fields[name] = holdings_from_json(value)
         else:
             fields[name] = value
     return fields
@@ -360,6 +391,10 @@ def _copy_to_json(copy: Decision) -> Json:
         }
         if copy.stop_price is not None:
             body["stop_price"] = str(copy.stop_price.value)
+        if copy.profit is not None:
+            body["profit"] = str(copy.profit.value)
+        if copy.carry is not None:
+            body["carry"] = carry_to_json(copy.carry)
         return body
     body = _fields_to_json(copy)
     body["is"] = "skipped" if type(copy) is Skipped else "deferred"

@@ -16,6 +16,7 @@ class Reason(StrEnum):
     MODE_CLOSE_ONLY = "mode_close_only"
     MODE_PAUSED = "mode_paused"
     MODE_DISARMED = "mode_disarmed"
+    INSTRUMENT_MODE = "instrument_mode"
     NO_CREDENTIALS = "no_credentials"
     NOT_CONNECTED = "not_connected"
     ACCOUNT_PARKED = "account_parked"
@@ -34,6 +35,12 @@ class Reason(StrEnum):
     BELOW_MIN_CASH = "below_min_cash"
     BELOW_MIN_BALANCE = "below_min_balance"
     AT_EXPOSURE_LIMIT = "at_exposure_limit"
+    AT_POSITION_LIMIT = "at_position_limit"
+    OVER_MAX_ORDER = "over_max_order"
+    DAILY_LOSS_LIMIT = "daily_loss_limit"
+    DRAWDOWN_LIMIT = "drawdown_limit"
+    EQUITY_FLOOR = "equity_floor"
+    CARRIED = "carried"
     EQUITY_UNKNOWN = "equity_unknown"
     MASTER_EQUITY_UNKNOWN = "master_equity_unknown"
     OVER_MASTER_LIMIT = "over_master_limit"
@@ -50,6 +57,7 @@ class Reason(StrEnum):
     MASTER_AMENDED = "master_amended"
     MASTER_FILLED = "master_filled"
     EXIT_FIRST = "exit_first"
+    PROFIT_REACHED = "profit_reached"
     NOTHING_MISSING = "nothing_missing"
     # Stopped by hand or by the service
     KILL_SWITCH = "kill_switch"
@@ -95,6 +103,7 @@ _TEXTS: dict[Reason, str] = {
     Reason.MODE_CLOSE_ONLY: "the follower is close-only: exits flow, entries do not (resume USER to end it)",
     Reason.MODE_PAUSED: "the follower is paused: exits flow, entries do not (resume USER to end it)",
     Reason.MODE_DISARMED: "the follower is disarmed: nothing flows (resume USER to end it)",
+    Reason.INSTRUMENT_MODE: "the follower's instruments.modes stops this instrument (see its user file)",
     Reason.NO_CREDENTIALS: "no API key is set for this account",
     Reason.NOT_CONNECTED: "the account could not be connected (run check for the cause)",
     Reason.ACCOUNT_PARKED: "the account is parked until its fault is cleared (run check for the cause)",
@@ -111,6 +120,12 @@ _TEXTS: dict[Reason, str] = {
     Reason.BELOW_MIN_CASH: "free cash is under guards.min_cash_to_buy",
     Reason.BELOW_MIN_BALANCE: "equity is under guards.minimum_trading_balance",
     Reason.AT_EXPOSURE_LIMIT: "the follower's max_exposure is used up",
+    Reason.AT_POSITION_LIMIT: "the follower holds as many instruments as its max_positions allows",
+    Reason.OVER_MAX_ORDER: "the order is larger than the follower's max_order allows by now",
+    Reason.DAILY_LOSS_LIMIT: "the follower's max_daily_loss is reached (limits USER shows it, rearm USER ends it)",
+    Reason.DRAWDOWN_LIMIT: "the follower's max_drawdown is reached (limits USER shows it, rearm USER ends it)",
+    Reason.EQUITY_FLOOR: "the follower's equity is under its min_equity (limits USER shows it, rearm USER ends it)",
+    Reason.CARRIED: "the size is under the venue's minimum and kept for the next signal of the same instrument",
     Reason.OVER_MASTER_LIMIT: "the order is larger than guards.max_master_order_usd allows",
     Reason.EQUITY_UNKNOWN: "the follower's equity could not be read in time",
     Reason.MASTER_EQUITY_UNKNOWN: "the master's equity before its order is not known, so nothing can be scaled",
@@ -125,6 +140,7 @@ _TEXTS: dict[Reason, str] = {
     Reason.MASTER_AMENDED: "the master has changed its order, and another copy takes this one's place",
     Reason.MASTER_FILLED: "the master's order has filled and this copy has not",
     Reason.EXIT_FIRST: "an exit needs what this order would have sold",
+    Reason.PROFIT_REACHED: "the price is at the profit: the stop is taken back and the rest sold",
     Reason.NOTHING_MISSING: "the copy has filled as far as the master's order has",
     Reason.KILL_SWITCH: "the kill switch is on",
     Reason.LEDGER_FAILED: "the ledger cannot be written, so nothing may be sent",

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from copytrade.domain.account import AccountId
@@ -35,10 +36,12 @@ from copytrade.domain.events import (
     StrategyNoted,
     event_to_json,
 )
+from copytrade.domain.limits import EquityMarked, LimitRearmed, LimitTripped
 from copytrade.domain.money import NO_AMOUNT, NO_QUANTITY, Amount, Price, Quantity
 from copytrade.domain.order import Effect, Move, OrderKind, OrderState, Role, Side, next_state
 from copytrade.domain.reasons import Reason
 from copytrade.domain.signal import Signal
+from copytrade.domain.standing import Standing
 from copytrade.domain.venue import ExecutionStatus
 
 DIGEST_MODULUS = 1 << 128
@@ -75,6 +78,7 @@ class OrderRecord:
     intent: MasterIntended | None = None
     stop_price: Price | None = None
     cancel: Reason | None = None
+    profit: Price | None = None
 
     @property
     def arrived(self) -> Quantity:
@@ -96,6 +100,8 @@ class OrderRecord:
         ]  # fmt: skip
         if self.stop_price is not None or self.cancel is not None:  # orders without count as they always did
             fields += [_text(self.stop_price), None if self.cancel is None else self.cancel.value]
+        if self.profit is not None:
+            fields.append(_text(self.profit))
         return fields
 
     def digest(self) -> int:
@@ -134,6 +140,7 @@ class State:
     parked: dict[AccountId, tuple[Reason, str]] = field(default_factory=dict)
     notes: dict[tuple[AccountId, str], tuple[str, str]] = field(default_factory=dict)  # strategy and its memory
     unplanned: dict[str, Signal] = field(default_factory=dict)
+    standing: Standing = field(default_factory=Standing)
     signals_count: int = 0
     signals_digest: int = 0
     ended_count: int = 0
@@ -160,6 +167,7 @@ class State:
             "parked": sorted([a, r.value, d] for a, (r, d) in self.parked.items()),
             "notes": sorted([a, s, *note] for (a, s), note in self.notes.items()),
             "unplanned": sorted([key, signal_digest(signal)] for key, signal in self.unplanned.items()),
+            "standing": self.standing.canonical(),
             "signals": [self.signals_count, self.signals_digest],
             "ended": [self.ended_count, self.ended_digest],
         }
@@ -172,7 +180,7 @@ class State:
             order_id=e.order_id, role=Role.MASTER, signal_id=None, account=e.account, symbol=e.symbol, side=e.side,
             effect=e.effect, kind=e.kind, state=next_state(None, Move.APPROVE), reason=Reason.MASTER_ORDER,
             detail=_clean(e.source), quantity=e.quantity, price=e.price, limit_price=e.limit_price, leg=0,
-            planned_at=e.at, intent=e, stop_price=e.stop_price,
+            planned_at=e.at, intent=e, stop_price=e.stop_price, profit=e.profit,
         )  # fmt: skip
         self._must_be_new([e.order_id])
         return [self._open(record)]
@@ -188,7 +196,10 @@ class State:
     def _copies_planned(self, e: CopiesPlanned) -> list[OrderRecord]:
         self._must_be_new([copy.order_id for copy in e.copies])
         records = [self._open(_copy_record(copy, e.at)) for copy in e.copies]
-        self.unplanned.pop(e.signal_id, None)
+        self._carry(e.copies)
+        signal = self.unplanned.pop(e.signal_id, None)
+        if signal is not None:
+            self.standing.answered(signal)
         return records
 
     def _copy_decided(self, e: CopyDecided) -> list[OrderRecord]:
@@ -199,6 +210,8 @@ class State:
         if isinstance(copy, Approved):
             record.kind, record.quantity = copy.kind, copy.quantity
             record.price, record.limit_price, record.stop_price = copy.price, copy.limit_price, copy.stop_price
+            record.profit = copy.profit
+        self._carry([copy])
         return [self._enter(record, after, e.at)]
 
     def _accepted(self, e: OrderAccepted) -> list[OrderRecord]:
@@ -241,10 +254,12 @@ class State:
     def _executed(self, e: OrderExecuted) -> list[OrderRecord]:
         record, after = self._moved(e.order_id, _PROGRESS_MOVES[e.status])
         before = record.arrived
+        paid = _paid(record)
         record.filled, record.cost, record.fee, record.fee_base = e.quantity, e.cost, e.fee, e.fee_base
         if e.detail:
             record.detail = _clean(e.detail)
         change = record.arrived - before
+        self.standing.executed(record.account, record.symbol, record.side, change.value, _paid(record) - paid)
         key = (record.account, record.symbol)
         held = self.positions.get(key, NO_QUANTITY)
         self.positions[key] = held + change if record.side is Side.BUY else held - change
@@ -267,7 +282,24 @@ class State:
             self.notes.pop((e.account, e.symbol), None)
         return []
 
+    def _marked(self, e: EquityMarked) -> list[OrderRecord]:
+        self.standing.marked(e)
+        return []
+
+    def _tripped(self, e: LimitTripped) -> list[OrderRecord]:
+        self.standing.tripped(e)
+        return []
+
+    def _rearmed(self, e: LimitRearmed) -> list[OrderRecord]:
+        self.standing.rearmed(e)
+        return []
+
     # -- shared -----------------------------------------------------------------------------------------------
+
+    def _carry(self, copies: Iterable[Decision]) -> None:
+        for copy in copies:
+            if not isinstance(copy, Deferred) and copy.carry is not None:
+                self.standing.carry(copy.account, copy.carry)
 
     def _must_be_new(self, order_ids: list[str]) -> None:
         if len(set(order_ids)) != len(order_ids):
@@ -326,6 +358,9 @@ _HANDLERS: dict[type[Any], Callable[[State, Any], list[OrderRecord]]] = {
     AccountParked: State._parked,
     AccountCleared: State._cleared,
     StrategyNoted: State._noted,
+    EquityMarked: State._marked,
+    LimitTripped: State._tripped,
+    LimitRearmed: State._rearmed,
 }
 
 _PROGRESS_MOVES = {
@@ -333,6 +368,11 @@ _PROGRESS_MOVES = {
     ExecutionStatus.FILLED: Move.FILL,
     ExecutionStatus.CANCELLED: Move.CANCEL,
 }
+
+
+def _paid(record: OrderRecord) -> Decimal:
+    """What a buy took out of the quote currency so far, or what a sale brought in."""
+    return record.cost.value + record.fee.value if record.side is Side.BUY else record.cost.value - record.fee.value
 
 
 def _copy_record(copy: Decision, at: datetime) -> OrderRecord:
@@ -345,5 +385,5 @@ def _copy_record(copy: Decision, at: datetime) -> OrderRecord:
         state=next_state(None, move), reason=copy.reason, detail=_clean(copy.detail),
         quantity=approved.quantity if approved else NO_QUANTITY, price=approved.price if approved else None,
         limit_price=approved.limit_price if approved else None, leg=copy.leg, planned_at=at,
-        stop_price=approved.stop_price if approved else None,
+        stop_price=approved.stop_price if approved else None, profit=approved.profit if approved else None,
     )  # fmt: skip

@@ -14,7 +14,7 @@ from copytrade.domain.errors import BadRequest, Refused
 from copytrade.domain.events import CancelAsked, MasterIntended
 from copytrade.domain.ids import master_order_id
 from copytrade.domain.money import Price, Quantity
-from copytrade.domain.order import Effect, OrderState, Role
+from copytrade.domain.order import Effect, OrderKind, OrderState, Role
 from copytrade.domain.reasons import Reason
 from copytrade.domain.state import OrderRecord
 from copytrade.engine.desk import MasterDesk
@@ -64,9 +64,10 @@ class MasterChanges:
             instrument = self._services.instrument_of(old)
             if instrument is None:
                 raise Refused(Reason.NOT_LISTED, old.symbol)
-            limit_price = limit or (old.limit_price if old.kind.has_limit else None)
-            stop_price = stop or (old.stop_price if old.kind.has_stop else None)
-            form = self._desk.form(old.kind, old.side, limit_price, stop_price, instrument)
+            kind = OrderKind.BRACKET if old.profit is not None else old.kind
+            limit_price = limit or old.profit or (old.limit_price if kind.has_limit else None)
+            stop_price = stop or (old.stop_price if kind.has_stop else None)
+            form = self._desk.form(kind, old.side, limit_price, stop_price, instrument)
             price = form.limit_price or form.stop_price
             assert price is not None, "an order that rests has a price"
             wanted = (quantity or old.quantity).rounded_down(instrument.lot_step)
@@ -89,7 +90,7 @@ class MasterChanges:
                 MasterIntended(
                     new_id, request_id, intent.source, account, old.symbol, old.side, old.effect, form.kind, left,
                     price, form.limit_price, intent.equity_before, intent.cash_before, position, fraction,
-                    self._services.clock(), form.stop_price, family, intent.replaced_filled + ended.filled,
+                    self._services.clock(), form.stop_price, family, intent.replaced_filled + ended.filled, form.profit,
                 )
             )  # fmt: skip
         return await self._desk.answered(new_id)

@@ -135,6 +135,7 @@ class MasterDesk:
             order_id, request.request_id, request.source, services.roster.master.terms.account, instrument.symbol,
             request.side, effect, form.kind, quantity, price, form.limit_price, balances.equity if balances else None,
             balances.cash if balances else None, position, fraction, services.clock(), form.stop_price,
+            profit=form.profit,
         )  # fmt: skip
         await self.submit(intent, request.along)
 

@@ -120,12 +120,15 @@ class FanOut:
     def _exits_first(
         self, copies: Sequence[Decision], now: datetime
     ) -> tuple[list[CancelAsked], list[OrderRecord], tuple[Decision, ...]]:
-        """An exit that leaves at once must not find its base held by an exit that rests: that one is taken back
-        first, and the exit sized when it is over."""
+        """An exit that leaves at once must not find its base held by an exit that rests, nor be refused for an entry
+        that rests: those are taken back first, and the exit is sized when they are over."""
+        venues = self._services.venues
         resting: dict[tuple[AccountId, str], list[OrderRecord]] = {}
         for record in self._services.ledger.state.orders.values():
-            if record.role is Role.COPY and record.effect is Effect.EXIT and record.kind.rests:
-                resting.setdefault((record.account, record.symbol), []).append(record)
+            if record.role is Role.COPY and record.kind.rests:
+                venue = venues.get(venue_of(record.account))
+                if record.effect is Effect.EXIT or (venue is not None and venue.refuses_opposites):
+                    resting.setdefault((record.account, record.symbol), []).append(record)
         if not resting:
             return [], [], tuple(copies)
         asked: list[CancelAsked] = []
@@ -134,8 +137,10 @@ class FanOut:
         for copy in copies:
             in_the_way = resting.get((copy.account, copy.symbol), ())
             if isinstance(copy, Approved) and copy.effect is Effect.EXIT and not copy.kind.rests and in_the_way:
-                held = sum((r.quantity.value - r.filled.value for r in in_the_way), copy.quantity.value)
-                if held > self._services.ledger.state.position(copy.account, copy.symbol).value:
+                exits = [r for r in in_the_way if r.effect is Effect.EXIT]
+                held = sum((r.quantity.value - r.filled.value for r in exits), copy.quantity.value)
+                position = self._services.ledger.state.position(copy.account, copy.symbol).value
+                if held > position or len(exits) < len(in_the_way):
                     asked += [CancelAsked(r.order_id, Reason.EXIT_FIRST, now) for r in in_the_way if r.cancel is None]
                     back += in_the_way
                     copy = Deferred(

@@ -10,7 +10,7 @@ from datetime import datetime
 from copytrade.domain.account import AccountId
 from copytrade.domain.copy import Deferred
 from copytrade.domain.errors import LedgerError, VenueError
-from copytrade.domain.events import CopiesPlanned, Event, OrderExecuted, SignalEmitted
+from copytrade.domain.events import CopiesPlanned, Event, MasterIntended, OrderExecuted, SignalEmitted
 from copytrade.domain.ids import copy_id
 from copytrade.domain.money import Price, Quantity
 from copytrade.domain.order import Effect, OrderKind, OrderState, Role, Side
@@ -19,6 +19,7 @@ from copytrade.domain.signal import Signal
 from copytrade.domain.state import OrderRecord
 from copytrade.domain.venue import Execution, ExecutionStatus
 from copytrade.engine.books import on_its_way
+from copytrade.engine.brackets import rest_at_profit
 from copytrade.engine.services import Services, ServiceStopping, log
 from copytrade.engine.work import end_signal_of
 
@@ -33,8 +34,9 @@ the end of a master's order is."""
 class FillFollower:
     """Polls every accepted order until the venue says it is over, at growing intervals."""
 
-    def __init__(self, services: Services, ended: OrderEnded) -> None:
+    def __init__(self, services: Services, ended: OrderEnded, rest: Callable[[MasterIntended], None]) -> None:
         self._services = services
+        self._rest = rest
         self._ended = ended
         self._due: list[tuple[float, int, str]] = []
         self._polls: dict[str, int] = {}
@@ -170,7 +172,7 @@ class FillFollower:
             or execution.quantity != record.filled
             or execution.fee != record.fee
         )
-        next_leg, told = None, None
+        next_leg, told, rest = None, None, None
         if news and record.order_id in services.ledger.state.orders:
             now = services.clock()
             events: list[Event] = [
@@ -183,6 +185,8 @@ class FillFollower:
             if next_leg is not None:
                 # In the same transaction: a crash between the two would leave the follower in the position.
                 events.append(CopiesPlanned(next_leg.signal_id, (next_leg,), now))
+            if (rest := rest_at_profit(services, record, execution, now)) is not None:
+                events.append(rest)
             told = self._told(record, execution, now)
             if told is not None:  # in the same transaction as well: this fact is told once or never
                 events.append(SignalEmitted(told))
@@ -197,6 +201,8 @@ class FillFollower:
         if changed := self._changed.get(record.account):
             changed.set()
         self._ended(record, next_leg, told)
+        if rest is not None:
+            self._rest(rest)
         return False
 
     def _told(self, record: OrderRecord, execution: Execution, now: datetime) -> Signal | None:
@@ -219,7 +225,7 @@ def follow_up(record: OrderRecord, execution: Execution) -> Deferred | None:
     cut_short = execution.status is ExecutionStatus.CANCELLED and execution.quantity < record.quantity
     if record.role is not Role.COPY or record.effect is not Effect.EXIT or not cut_short:
         return None
-    if record.kind is not OrderKind.MARKET:
+    if record.kind is not OrderKind.MARKET and record.cancel is not Reason.PROFIT_REACHED:
         return None  # the end of the master's own order says what becomes of it
     assert record.signal_id is not None
     leg = record.leg + 1

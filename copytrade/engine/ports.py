@@ -151,6 +151,11 @@ class Venue(Protocol):
         """By any spelling the venue uses, or ours. None when the venue does not list it."""
         ...
 
+    @property
+    def refuses_opposites(self) -> bool:
+        """Whether an order is refused that could meet a resting one of the same account on the other side."""
+        ...
+
     def order_kinds(self, instrument: Instrument) -> frozenset[OrderKind]:
         """What the venue itself can do in this market. For the rest the engine has a stand-in, or skips."""
         ...

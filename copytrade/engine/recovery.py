@@ -39,14 +39,14 @@ def recover(services: Services, lanes: Lanes, fanout: FanOut, tracker: Tracker) 
     return counts
 
 
-def work_of(services: Services, record: OrderRecord) -> Work:
-    """The work that an open order in the ledger stands for."""
+def work_of(services: Services, record: OrderRecord, *, maybe_sent: bool = True) -> Work:
+    """The work that an open order in the ledger stands for; an approved one may have been sent by an earlier run."""
     signal = services.ledger.signal(record.signal_id) if record.signal_id else None
     deferred = record.state is OrderState.DEFERRED
     return Work(
         record.order_id, record.account, record.symbol, record.effect, record.role, signal,
         None if deferred else approved_of(record),
-        maybe_sent=not deferred,
+        maybe_sent=maybe_sent and not deferred,
         ceiling=_ceiling(services, record) if deferred else None,
     )  # fmt: skip
 

@@ -10,13 +10,14 @@ from copytrade.copying.rules import CopyRules
 from copytrade.domain.account import AccountId, FollowerTerms, venue_of
 from copytrade.domain.copy import Decision, Deferred
 from copytrade.domain.errors import LedgerError, VenueError
-from copytrade.domain.events import OrderHeld, OrderReleased
+from copytrade.domain.events import MasterIntended, OrderHeld, OrderReleased
 from copytrade.domain.money import Amount
 from copytrade.domain.order import OrderState
 from copytrade.domain.reasons import Reason
 from copytrade.domain.signal import Signal
 from copytrade.domain.state import OrderRecord
 from copytrade.engine.books import Books
+from copytrade.engine.brackets import ProfitWatcher
 from copytrade.engine.changes import MasterChanges
 from copytrade.engine.connect import Connector
 from copytrade.engine.desk import MasterDesk, MasterGuards
@@ -73,13 +74,14 @@ class Engine:
         )  # fmt: skip
         self.services.prices = PriceBoard(w.venues, w.clock)
         self.price_keeper = PriceKeeper(self.services)
-        self.services.fills = FillFollower(self.services, self._order_ended)
+        self.services.fills = FillFollower(self.services, self._order_ended, self._place_rest)
         self.tracker = Tracker()
         self.refresher = Refresher(self.services)
         sender = Sender(self.services, self.tracker, self._emit, self.refresher.now, self)
         self.lanes = Lanes(self.services, sender)
         self.fanout = FanOut(self.services, self.lanes, self.tracker, w.planned)
         self.desk = MasterDesk(self.services, self.lanes, self.tracker, self.refresher.now, w.guards)
+        self.profits = ProfitWatcher(self.services, self.lanes.submit)
         self.changes = MasterChanges(self.services, self.lanes, self.desk)
         self.connector = Connector(self.services, self.lanes, w.factories, w.connect_min, self._loaded)
         self.flattener = Flattener(self.services, self.desk, self.fanout, self.tracker)
@@ -111,6 +113,7 @@ class Engine:
         self._tasks += [
             asyncio.create_task(self._guarded(self.fanout.run()), name="fan-out"),
             asyncio.create_task(self._guarded(self.refresher.run()), name="refresh"),
+            asyncio.create_task(self._guarded(self.profits.run()), name="profits"),
             asyncio.create_task(self._guarded(self._keep_warm()), name="keep warm"),
             asyncio.create_task(self._guarded(self._watch_kill_switch()), name="kill switch"),
             asyncio.create_task(self._watch_ledger(), name="ledger"),
@@ -230,6 +233,12 @@ class Engine:
             self.services.alert(f"an exit of {record.symbol} for {record.account} is held: {detail}")
             return
         self.lanes.submit(work_of(self.services, self.services.ledger.state.orders[next_leg.order_id]))
+
+    def _place_rest(self, intent: MasterIntended) -> None:
+        """The rest of a bracket of the master's, which the ledger has by now."""
+        record = self.services.ledger.state.orders[intent.order_id]
+        self.tracker.expect(intent.order_id, [intent.order_id])
+        self.lanes.submit(work_of(self.services, record, maybe_sent=False))
 
     async def _loaded(self, venue: str) -> None:
         """Return once the venue's markets are known; at once for a venue that nobody serves."""

@@ -31,6 +31,10 @@ class Tracker:
         left = self._open.get(key)
         return left is not None and len(left) == 1 and order_id in left
 
+    def keys(self) -> list[str]:
+        """Everything that is not dealt with."""
+        return list(self._open)
+
     def pending(self, key: str) -> frozenset[str]:
         return frozenset(self._open.get(key, ()))
 

@@ -12,7 +12,7 @@ from copytrade.domain.account import AccountId
 from copytrade.domain.copy import Approved, Deferred
 from copytrade.domain.ids import signal_id
 from copytrade.domain.money import Price, Quantity
-from copytrade.domain.order import Effect, Role
+from copytrade.domain.order import Effect, OrderKind, Role
 from copytrade.domain.reasons import Reason
 from copytrade.domain.signal import Signal, SignalKind
 from copytrade.domain.state import OrderRecord
@@ -70,7 +70,7 @@ def approved_of(record: OrderRecord) -> Approved:
     return Approved(
         record.order_id, record.signal_id or "", record.account, record.symbol, record.side, record.effect,
         record.kind, record.quantity, record.price, record.limit_price, record.reason, record.detail, record.leg,
-        record.stop_price,
+        record.stop_price, record.profit,
     )  # fmt: skip
 
 
@@ -89,10 +89,12 @@ def signal_of(record: OrderRecord, at: datetime) -> Signal:
     intent = record.intent
     assert intent is not None, "a master order keeps its intent"
     kind = SignalKind.AMENDED if intent.replaces else SignalKind.PLACED
+    # A stop with a profit is a bracket to everybody whose venue has them.
+    order_kind, limit = (OrderKind.BRACKET, record.profit) if record.profit else (record.kind, record.limit_price)
     return Signal(
         signal_id(record.order_id, kind), kind, record.order_id, record.account, record.symbol, record.side,
-        record.effect, record.kind, record.quantity + intent.replaced_filled, intent.price, intent.equity_before,
-        intent.cash_before, intent.position_before, intent.exit_fraction, at, record.limit_price, record.stop_price,
+        record.effect, order_kind, record.quantity + intent.replaced_filled, intent.price, intent.equity_before,
+        intent.cash_before, intent.position_before, intent.exit_fraction, at, limit, record.stop_price,
         intent.replaces, intent.replaced_filled,
     )  # fmt: skip
 

@@ -30,7 +30,7 @@ Row = tuple[Any, ...]
 _FIXED = ("order_id", "role", "signal_id", "account", "side", "effect", "leg", "planned_at", "intent")
 _CHANGING = (
     "symbol", "kind", "state", "reason", "detail", "quantity", "price", "limit_price", "venue_order_id",
-    "sent_at", "acked_at", "ended_at", "filled", "fee_base", "cost", "fee", "stop_price", "cancel",
+    "sent_at", "acked_at", "ended_at", "filled", "fee_base", "cost", "fee", "stop_price", "cancel", "profit",
 )  # fmt: skip
 ORDER_COLUMNS = _FIXED + _CHANGING
 ORDER_COLUMNS_SQL = ", ".join(ORDER_COLUMNS)
@@ -61,7 +61,7 @@ def _changing_columns(fields: Row) -> Row:
     # `_value_` is what an enum's `value` looks up, slowly; there are 15,000 of these for 5,000 copies.
     (
         symbol, kind, state, reason, detail, quantity, price, limit_price, venue_order_id,
-        sent_at, acked_at, ended_at, filled, fee_base, cost, fee, stop_price, cancel,
+        sent_at, acked_at, ended_at, filled, fee_base, cost, fee, stop_price, cancel, profit,
     ) = fields[len(_FIXED) :]  # fmt: skip
     return (
         symbol, kind._value_, state._value_, reason._value_, detail, plain(quantity.value),
@@ -72,6 +72,7 @@ def _changing_columns(fields: Row) -> Row:
         None if ended_at is None else ended_at.isoformat(),
         plain(filled.value), plain(fee_base.value), plain(cost.value), plain(fee.value),
         None if stop_price is None else plain(stop_price.value), None if cancel is None else cancel._value_,
+        None if profit is None else plain(profit.value),
     )  # fmt: skip
 
 
@@ -80,7 +81,7 @@ def order_from_row(row: Sequence[Any]) -> OrderRecord:
     (
         order_id, role, signal_id, account, side, effect, leg, planned_at, intent,
         symbol, kind, state, reason, detail, quantity, price, limit_price, venue_order_id,
-        sent_at, acked_at, ended_at, filled, fee_base, cost, fee, stop_price, cancel,
+        sent_at, acked_at, ended_at, filled, fee_base, cost, fee, stop_price, cancel, profit,
     ) = row  # fmt: skip
     return OrderRecord(
         order_id=order_id, role=Role(role), signal_id=signal_id, account=AccountId(account), symbol=symbol,
@@ -93,6 +94,7 @@ def order_from_row(row: Sequence[Any]) -> OrderRecord:
         fee=Amount(Decimal(fee)), intent=None if intent is None else _intent(intent),
         stop_price=None if stop_price is None else Price(Decimal(stop_price)),
         cancel=None if cancel is None else Reason(cancel),
+        profit=None if profit is None else Price(Decimal(profit)),
     )  # fmt: skip
 
 

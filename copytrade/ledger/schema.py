@@ -19,7 +19,7 @@ from copytrade.ledger.loading import recount_state
 
 # A new version is due for every change of a table, and for one of `OrderRecord.canonical` or of an event's JSON too:
 # the digests kept in `meta` are made of these. Coming from an older version, they are counted anew.
-VERSION = 5
+VERSION = 6
 APPLICATION_ID = 0x43505954  # "CPYT": lets `file` and us tell a ledger from any other SQLite file
 
 _TABLES = """
@@ -87,7 +87,8 @@ CREATE TABLE orders (
     cost TEXT NOT NULL,
     fee TEXT NOT NULL,
     stop_price TEXT,
-    cancel TEXT
+    cancel TEXT,
+    profit TEXT
 );
 CREATE INDEX orders_by_signal ON orders (signal_id, account);
 CREATE INDEX orders_by_account ON orders (account);
@@ -165,7 +166,18 @@ def _when_written(connection: sqlite3.Connection) -> None:
     connection.execute("ALTER TABLE signals ADD COLUMN written_at TEXT")
 
 
-MIGRATIONS: Mapping[int, Migration] = {1: _add_equity_history, 2: _resting_orders, 3: _add_notes, 4: _when_written}
+def _linked_profits(connection: sqlite3.Connection) -> None:
+    """The price at which a stop is taken back and its rest sold."""
+    connection.execute("ALTER TABLE orders ADD COLUMN profit TEXT")
+
+
+MIGRATIONS: Mapping[int, Migration] = {
+    1: _add_equity_history,
+    2: _resting_orders,
+    3: _add_notes,
+    4: _when_written,
+    5: _linked_profits,
+}
 """By the version they start from. Version 1 was the first released."""
 
 

@@ -241,3 +241,68 @@ async def test_resting_entries_keep_their_cash_back_only_once(tmp_path: Path) ->
             copy = desk.copy(told(second, SignalKind.PLACED), "alice_smith")
             assert copy.state is OrderState.ACCEPTED, (copy.reason, copy.detail)
             assert copy.quantity == Quantity.of("0.01")
+
+
+async def bracket(desk: Desk, profit: int, stop: int) -> OrderRecord:
+    """The master's whole position between a profit and a stop, once every copy of it is at the venue."""
+    record = await desk.place(
+        TradeRequest(
+            f"bracket {profit} {stop}", "BTC/USD", Side.SELL, whole=True, kind=OrderKind.BRACKET,
+            limit=Price.of(profit), stop=Price.of(stop),
+        )
+    )  # fmt: skip
+    assert record.state is OrderState.ACCEPTED, (record.reason, record.detail)
+    await desk.dealt_with(told(record, SignalKind.PLACED))
+    return record
+
+
+async def test_a_bracket_rests_as_its_stop_and_leaves_at_its_profit(tmp_path: Path) -> None:
+    limits = {**SOON, "price_keep_every_s": 0.05}
+    with World(tmp_path, followers=TWO, limits=limits, settings=NO_GRACE) as world:
+        async with world.trading() as desk:
+            await desk.buy("1000")
+            await desk.settled()
+            placed = await bracket(desk, 55_000, 48_000)
+            assert [len(open_at(world, user)) for user in ("master", *TWO)] == [1, 1, 1]
+            assert [c.profit for c in desk.copies(told(placed, SignalKind.PLACED))] == [Price.of(55_000)] * 2
+            world.price("BTC/USD", 55_100)
+            await until(lambda: not desk.ledger.state.positions, "everybody out")
+            await desk.settled()
+            assert [world.holds(user) for user in ("master", *TWO)] == [0, 0, 0]
+            sold = [sum(D(o["filled"]) for o in world.orders(user) if o["side"] == "sell") for user in TWO]
+            assert sold == [D("0.002"), D("0.001")]
+
+
+async def test_a_bracket_whose_stop_fills_sells_nothing_more(tmp_path: Path) -> None:
+    limits = {**SOON, "price_keep_every_s": 0.05}
+    with World(tmp_path, followers=TWO, limits=limits, settings=NO_GRACE) as world:
+        async with world.trading() as desk:
+            await desk.buy("1000")
+            await desk.settled()
+            await bracket(desk, 55_000, 48_000)
+            world.price("BTC/USD", 47_900)
+            await until(lambda: not desk.ledger.state.positions, "everybody out")
+            world.price("BTC/USD", 56_000)
+            await desk.engine.profits.look()
+            await desk.settled()
+            assert [len(world.orders(user)) for user in ("master", *TWO)] == [2, 2, 2]
+
+
+@pytest.mark.parametrize("taken_back", [False, True], ids=["before the stop is asked back", "after"])
+async def test_a_bracket_goes_on_after_a_restart(tmp_path: Path, *, taken_back: bool) -> None:
+    with World(tmp_path, followers=TWO, limits={**SOON, "price_keep_every_s": 60.0}, settings=NO_GRACE) as world:
+        async with world.trading() as desk:
+            await desk.buy("1000")
+            await desk.settled()
+            await bracket(desk, 55_000, 48_000)
+            if taken_back:
+                world.fault("status", user=None, method="CancelOrder", when="before", status=503)
+                waiting = [r for r in desk.ledger.state.orders.values() if r.profit is not None]
+                assert desk.engine.profits.take_back(waiting, Price.of(55_100)) == 3
+        world.venue.clear_faults()
+        world.price("BTC/USD", 55_100)
+        async with world.trading() as desk:
+            await until(lambda: not desk.ledger.state.positions, "everybody out")
+            await desk.settled()
+            assert [world.holds(user) for user in ("master", *TWO)] == [0, 0, 0]
+            assert all(len([o for o in world.orders(user) if D(o["filled"])]) == 2 for user in TWO)

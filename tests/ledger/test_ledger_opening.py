@@ -211,6 +211,7 @@ def make_v0(path: Path) -> None:
         "ALTER TABLE signals DROP COLUMN family",
         "ALTER TABLE orders DROP COLUMN stop_price",
         "ALTER TABLE orders DROP COLUMN cancel",
+        "ALTER TABLE orders DROP COLUMN profit",
         "UPDATE meta SET schema_version = 0, signals_digest = 'abc'",
     )
 

@@ -58,6 +58,8 @@ class AlpacaVenue:
         rng, sleep: for the pauses between repeated reads.
     """
 
+    refuses_opposites = True  # as wash trades
+
     def __init__(
         self,
         base_url: str = "https://api.alpaca.markets",

@@ -63,6 +63,8 @@ class BinanceVenue:
         rng, sleep: for the pauses between repeated reads.
     """
 
+    refuses_opposites = False
+
     def __init__(
         self,
         base_url: str = "https://api.binance.com",

@@ -52,6 +52,8 @@ class CoinbaseVenue:
         rng, sleep: for the pauses between repeated reads.
     """
 
+    refuses_opposites = False
+
     def __init__(
         self,
         base_url: str = "https://api.coinbase.com",

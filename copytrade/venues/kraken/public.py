@@ -48,6 +48,8 @@ class KrakenVenue:
         rng, sleep: for the pauses between repeated reads.
     """
 
+    refuses_opposites = False
+
     def __init__(
         self,
         base_url: str = "https://api.kraken.com",

@@ -56,6 +56,8 @@ class OkxVenue:
         rng, sleep: for the pauses between repeated reads.
     """
 
+    refuses_opposites = False
+
     def __init__(
         self,
         base_url: str = "https://www.okx.com",
