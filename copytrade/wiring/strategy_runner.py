@@ -84,6 +84,7 @@ class StrategyRunner:
         self._tell = tell
         self._told: dict[str, str] = {}
         self._decided: dict[str, int] = {}
+        self._buying = asyncio.Lock()
         self._venue = venue_of(seat.account)
         self.scanner = Scanner(
             self._venue, data, scan, seat.services, strategy.needs, self, tell,
@@ -246,21 +247,35 @@ class StrategyRunner:
         except ValueError as error:
             self._say(symbol, f"the strategy's decision on {symbol} is not carried out: {error}")
             return False
-        placed = False
-        if decision.wish is None:
-            await self._note(symbol, kept)
-        elif (why := self._refusal(view, decision.wish)) is not None:
-            self._say(symbol, f"the strategy's buy of {symbol} was not placed: {why}")
-            await self._note(symbol, refused)
-        else:
-            placed = await self._place(symbol, decision.wish, kept, refused)
+        wish, placed = decision.wish, False
+        if wish is not None and wish.side is Side.BUY:
+            # One after the other, so that two scans cannot both take the last free position. Exits wait for nobody.
+            async with self._buying:
+                placed = await self._buy(view, wish, kept, refused)
+        elif self._still(view):
+            if wish is None:
+                await self._note(symbol, kept)
+            else:
+                placed = await self._place(symbol, wish, kept, refused)
         if view.candles is not None:
             self._decided[symbol] = int(view.at_s)
         return placed
 
-    def _refusal(self, view: View, wish: Wish) -> str | None:
-        if wish.side is not Side.BUY:
-            return None
+    async def _buy(self, view: View, wish: Wish, kept: str, refused: str) -> bool:
+        if not self._still(view):
+            return False
+        if (why := self._refusal(view)) is not None:
+            self._say(view.symbol, f"the strategy's buy of {view.symbol} was not placed: {why}")
+            await self._note(view.symbol, refused)
+            return False
+        return await self._place(view.symbol, wish, kept, refused)
+
+    def _still(self, view: View) -> bool:
+        """Whether what the strategy was shown is still so: others may have acted while it waited for its turn."""
+        held = self._services.ledger.state.position(self._seat.account, view.symbol)
+        return not self._under_way(view.symbol) and held == view.held and self._memory(view.symbol) == view.memory
+
+    def _refusal(self, view: View) -> str | None:
         state, account = self._services.ledger.state, self._seat.account
         taken = {symbol for (owner, symbol), held in state.positions.items() if owner == account and held}
         taken |= {r.symbol for r in state.orders.values() if r.account == account and r.side is Side.BUY}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -179,6 +180,19 @@ async def test_no_more_positions_than_eight(tmp_path: Path) -> None:
             held = {symbol for (account, symbol) in on.desk.ledger.state.positions if account == "kraken:master"}
             assert held == set(symbols[:2])
             assert "2 positions are open, and guards.max_positions is 2" in on.told[-1]
+
+
+async def test_two_scans_at_once_cannot_both_take_the_last_position(tmp_path: Path) -> None:
+    symbols = ("BTC/USD", "ETH/USD", "SOL/USD", "BTC/USD")
+    with World(tmp_path) as world:
+        strategy = Scripted(lambda view: Decision({"in": 1}, BUY), symbols)
+        async with stage(world, strategy, EntryGuards(max_positions=1)) as on:
+            found = [on.desk.engine.services.instrument("kraken", symbol) for symbol in symbols]
+            placed = await asyncio.gather(*(on.runner.answer([(each, None)]) for each in found if each is not None))
+            await on.desk.settled()
+            assert sum(placed) == 1
+            assert len(strategy.shown) == 4
+            assert len(world.orders("master")) == 1
 
 
 async def test_a_market_with_an_order_under_way_is_not_asked_about(tmp_path: Path) -> None:
