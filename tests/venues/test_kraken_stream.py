@@ -166,6 +166,8 @@ def triggered(**changes: Any) -> dict[str, Any]:
         ({"time_in_force": "IOC"}, OrderKind.IOC_LIMIT, "49000", None),
         ({"post_only": True}, OrderKind.POST_ONLY, "49000", None),
         ({"order_type": "iceberg"}, OrderKind.LIMIT, "49000", None),
+        ({"order_type": "new-to-us"}, OrderKind.LIMIT, "49000", None),
+        ({"order_type": "new-to-us", **triggered()}, OrderKind.STOP_LIMIT, "49000", "48000"),
         ({"order_type": "stop-loss", **triggered()}, OrderKind.STOP, None, "48000"),
         ({"order_type": "stop-loss-limit", **triggered()}, OrderKind.STOP_LIMIT, "49000", "48000"),
         ({"order_type": "take-profit", **triggered()}, OrderKind.TAKE_PROFIT, None, "48000"),
@@ -223,7 +225,6 @@ def test_what_is_no_order_of_a_listed_spot_market_is_left_out(story, fields, why
     [
         {"order_id": None}, {"order_id": 7}, {"exec_type": None}, {"timestamp": "soon"}, {"timestamp": "2026-03-01"},
         {"symbol": "BTC/USD"}, {"symbol": "BTC/USD", "side": "hold", "order_type": "market", "order_qty": 1},
-        {"symbol": "BTC/USD", "side": "buy", "order_type": "magic", "order_qty": 1},
         {"symbol": "BTC/USD", "side": "buy", "order_type": "limit", "order_qty": 1},
         {"symbol": "BTC/USD", "side": "buy", "order_type": "market", "order_qty": -1},
         {"symbol": "BTC/USD", "side": "buy", "order_type": "market", "order_qty": "many"},
@@ -231,8 +232,8 @@ def test_what_is_no_order_of_a_listed_spot_market_is_left_out(story, fields, why
 )  # fmt: skip
 def test_garbage_is_an_error(story, report):
     story.begin()
+    order_id = "OTWO" if "symbol" in report else "OONE"
     with pytest.raises(VenueUnavailable, match="cannot be read"):
-        order_id = "OTWO" if "symbol" in report else "OONE"
         story.changes.take({"exec_type": "new", "timestamp": AT, "order_id": order_id, **report}, live=True)
 
 

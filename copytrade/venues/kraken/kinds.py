@@ -84,17 +84,15 @@ def _on_tick(ticket: OrderTicket, name: str, price: Price | None) -> str:
 
 
 def listed_shape(order: Mapping[str, Any]) -> Shape:
-    """Kind and prices of an order object of the REST interface. Raises `ValueError` for a type without its prices.
+    """Kind and prices of an order object of the REST interface. Raises `ValueError` for a kind without its prices.
 
     A triggered order keeps its type in the lists; should it be shown as the limit or market order it has become,
     `misc` and `stopprice` still tell what it was.
     """
     descr = order["descr"]
-    kind = _KINDS.get(str(descr.get("ordertype")))
-    if kind is None:
-        raise ValueError(f"its type is {descr.get('ordertype')!r:.40}")
     first, second = _price(descr.get("price")), _price(descr.get("price2"))
     stop, limit = _price(order.get("stopprice")), _price(order.get("limitprice"))
+    kind = _KINDS.get(str(descr.get("ordertype"))) or _nearest(limit or second or (None if stop else first), stop)
     if kind.has_stop:
         return _complete(kind, limit=second or limit, stop=first or stop)
     misc = str(order.get("misc") or "").split(",")
@@ -111,21 +109,26 @@ def listed_shape(order: Mapping[str, Any]) -> Shape:
 
 
 def streamed_shape(report: Mapping[str, Any]) -> Shape:
-    """Kind and prices of an execution report of the stream. Raises `ValueError` for a type without its prices."""
-    kind = _KINDS.get(str(report.get("order_type")))
-    if kind is None:
-        raise ValueError(f"its type is {report.get('order_type')!r:.40}")
+    """Kind and prices of an execution report of the stream. Raises `ValueError` for a kind without its prices."""
     triggers = report.get("triggers")
     stop = None
     if isinstance(triggers, dict):
         relative = triggers.get("price_type", "static") != "static"
         stop = _price(triggers.get("actual_price")) or (None if relative else _price(triggers.get("price")))
     limit = None if report.get("limit_price_type", "static") != "static" else _price(report.get("limit_price"))
+    kind = _KINDS.get(str(report.get("order_type"))) or _nearest(limit, stop)
     if kind is OrderKind.LIMIT and report.get("post_only") is True:
         kind = OrderKind.POST_ONLY
     elif kind is OrderKind.LIMIT and report.get("time_in_force") == "IOC":
         kind = OrderKind.IOC_LIMIT
     return _complete(kind, limit=limit, stop=stop)
+
+
+def _nearest(limit: Price | None, stop: Price | None) -> OrderKind:
+    """For a type that is new to us: the kind that has the same prices."""
+    if stop is not None:
+        return OrderKind.STOP if limit is None else OrderKind.STOP_LIMIT
+    return OrderKind.MARKET if limit is None else OrderKind.LIMIT
 
 
 def _complete(kind: OrderKind, limit: Price | None, stop: Price | None) -> Shape:

@@ -79,15 +79,18 @@ class OrderList:
         return sorted((order for order in read if order is not None), key=lambda each: (each.created_at, each.at))
 
     def _order(self, txid: str, order: Mapping[str, Any], bought: Decimal | None) -> VenueOrder | None:
-        """An order object; None, with a warning the first time, for what is no order of a listed spot market."""
+        """An order object; None, with a warning the first time, for what is no order of a listed spot market.
+
+        Raises `VenueUnavailable` where it is one and how far it has come cannot be read.
+        """
+        try:
+            instrument = self._market(order["descr"])
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            self.leave_out(f"{error!s:.100}" if isinstance(error, ValueError) else f"{error!r:.100}")
+            return None
         execution = read_execution(txid, order, self._clock())
         try:
             descr = order["descr"]
-            instrument = self._find(str(descr["pair"]))
-            if instrument is None:
-                raise ValueError(f"{descr['pair']!s:.40} is no market that Kraken lists")
-            if str(descr.get("leverage") or "none") not in ("none", "0"):
-                raise ValueError("it is an order on margin")
             shape = listed_shape(order)
             quantity, filled = parse_decimal(order["vol"]), execution.quantity.value
             if _by_value(order):  # its volumes count money
@@ -105,6 +108,15 @@ class OrderList:
         except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             self.leave_out(f"{error!s:.100}" if isinstance(error, ValueError) else f"{error!r:.100}")
             return None
+
+    def _market(self, descr: Mapping[str, Any]) -> Instrument:
+        """The market of an order. Raises `ValueError` for one that is not listed, and for an order on margin."""
+        instrument = self._find(str(descr["pair"]))
+        if instrument is None:
+            raise ValueError(f"{descr['pair']!s:.40} is no market that Kraken lists")
+        if str(descr.get("leverage") or "none") not in ("none", "0"):
+            raise ValueError("it is an order on margin")
+        return instrument
 
     def leave_out(self, why: str) -> None:
         """Say once for each cause that an order is left out, and why."""
