@@ -6,6 +6,7 @@ knows: who is connected, which lanes work, balances as last seen, the kill switc
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -22,6 +23,8 @@ DriftProvider = Callable[[AccountId], str | None]
 """A few words on how far an account is from what it should hold; None where it is where it should be."""
 FactsProvider = Callable[[str], Mapping[str, str]]
 """More facts on a venue by name (budget left, breakers), as words for the health page."""
+
+_JUST_BEGUN_S = 1.0  # planning and writing down a signal for 10,000 followers takes less
 
 # Limits of a follower that the page shows, where its terms have them.
 _LIMITS = ("max_user_risk", "multiplier", "max_order", "max_exposure", "max_daily_loss", "max_drawdown")
@@ -97,9 +100,16 @@ class EngineSources:
         self._redact = redact
         self._drift = drift
         self._venue_facts = venue_facts
+        self._begun: dict[str, float] = {}
 
     def busy(self) -> bool:
-        return self._services.sends_in_flight > 0 or bool(self._services.ledger.state.unplanned)
+        if self._services.sends_in_flight or self._services.ledger.state.unplanned:
+            return True
+        # Planned and not yet on the wire: what has just begun is under way. What stays open for longer waits for
+        # something else (a parked lane, an unknown outcome), and pages need not wait for that.
+        now = time.monotonic()
+        self._begun = {key: self._begun.get(key, now) for key in self._engine.tracker.keys()}
+        return any(now - at < _JUST_BEGUN_S for at in self._begun.values())
 
     def now(self) -> datetime:
         return self._services.clock()
