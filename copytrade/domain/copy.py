@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from copytrade.domain.account import AccountId
 from copytrade.domain.limits import Carry
-from copytrade.domain.money import Price, Quantity
+from copytrade.domain.money import NO_QUANTITY, Price, Quantity
 from copytrade.domain.order import Effect, OrderKind, Side
 from copytrade.domain.reasons import Reason
 
@@ -17,7 +17,8 @@ class Approved:
 
     A resting stop with a `profit` is a bracket at a venue without them: once the price is there, the stop is taken back
     and what is left of it sold. `carry` is what is kept of the instrument for the next signal from now on; None leaves
-    it as it is.
+    it as it is. `ideal` is what the rule of copying alone asks for, before caps, steps and minimums: of an entry the
+    ratio of equities times the master's quantity, of an exit the fraction of the position; zero where nobody knows.
     """
 
     order_id: str
@@ -36,11 +37,12 @@ class Approved:
     stop_price: Price | None = None
     profit: Price | None = None
     carry: Carry | None = None
+    ideal: Quantity = NO_QUANTITY
 
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A copy that will not be placed, and why. `carry` as in `Approved`."""
+    """A copy that will not be placed, and why. `carry` and `ideal` as in `Approved`."""
 
     order_id: str
     signal_id: str
@@ -52,6 +54,7 @@ class Skipped:
     detail: str = ""
     leg: int = 0
     carry: Carry | None = None
+    ideal: Quantity = NO_QUANTITY
 
 
 @dataclass(frozen=True, slots=True)

@@ -203,6 +203,15 @@ class StrategyNoted:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class FollowerJoined:
+    """From now on the follower is served. `held` is what the master held then, as JSON text: quantity by symbol."""
+
+    account: AccountId
+    held: str
+    at: datetime
+
+
 Event = (
     MasterIntended
     | SignalEmitted
@@ -220,6 +229,7 @@ Event = (
     | AccountParked
     | AccountCleared
     | StrategyNoted
+    | FollowerJoined
     | EquityMarked
     | LimitTripped
     | LimitRearmed
@@ -244,6 +254,7 @@ _BY_NAME: dict[str, type[Any]] = {
         AccountParked,
         AccountCleared,
         StrategyNoted,
+        FollowerJoined,
         EquityMarked,
         LimitTripped,
         LimitRearmed,
@@ -259,12 +270,12 @@ _ENUMS: dict[str, Any] = {
     "action": LimitAction,
     "rearm": Rearm,
 }
-_QUANTITIES = frozenset({"quantity", "position_before", "fee_base", "filled", "replaced_filled"})
+_QUANTITIES = frozenset({"quantity", "position_before", "fee_base", "filled", "replaced_filled", "ideal"})
 _PRICES = frozenset({"price", "limit_price", "stop_price", "profit"})
 _AMOUNTS = frozenset({"equity_before", "cash_before", "cost", "fee", "start", "base", "flows", "high_water", "equity"})
 _TIMES = frozenset({"at", "sent_at"})
 # Fields that came later. Left out while they say nothing, so that what older versions wrote reads and counts the same.
-_LATER = frozenset({"stop_price", "profit", "replaces", "replaced_filled", "filled", "target", "carry"})
+_LATER = frozenset({"stop_price", "profit", "replaces", "replaced_filled", "filled", "target", "carry", "ideal"})
 
 
 def event_name(event: Event) -> str:
@@ -373,7 +384,7 @@ def _copy_to_json(copy: Decision) -> Json:
     # Written out by hand: a signal for 10,000 followers is 10,000 of these between the plan and the wire.
     if type(copy) is Approved:
         limit = copy.limit_price
-        body = {
+        body: Json = {
             "is": "approved",
             "order_id": copy.order_id,
             "signal_id": copy.signal_id,
@@ -395,6 +406,8 @@ def _copy_to_json(copy: Decision) -> Json:
             body["profit"] = str(copy.profit.value)
         if copy.carry is not None:
             body["carry"] = carry_to_json(copy.carry)
+        if copy.ideal:
+            body["ideal"] = str(copy.ideal.value)
         return body
     body = _fields_to_json(copy)
     body["is"] = "skipped" if type(copy) is Skipped else "deferred"

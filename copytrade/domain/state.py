@@ -23,6 +23,7 @@ from copytrade.domain.events import (
     CopiesPlanned,
     CopyDecided,
     Event,
+    FollowerJoined,
     MasterIntended,
     OrderAccepted,
     OrderExecuted,
@@ -79,6 +80,7 @@ class OrderRecord:
     stop_price: Price | None = None
     cancel: Reason | None = None
     profit: Price | None = None
+    ideal: Quantity = NO_QUANTITY
 
     @property
     def arrived(self) -> Quantity:
@@ -102,6 +104,8 @@ class OrderRecord:
             fields += [_text(self.stop_price), None if self.cancel is None else self.cancel.value]
         if self.profit is not None:
             fields.append(_text(self.profit))
+        if self.ideal:
+            fields.append(["ideal", str(self.ideal)])
         return fields
 
     def digest(self) -> int:
@@ -139,6 +143,7 @@ class State:
     positions: dict[tuple[AccountId, str], Quantity] = field(default_factory=dict)
     parked: dict[AccountId, tuple[Reason, str]] = field(default_factory=dict)
     notes: dict[tuple[AccountId, str], tuple[str, str]] = field(default_factory=dict)  # strategy and its memory
+    joined: dict[AccountId, tuple[datetime, str]] = field(default_factory=dict)  # when, and the master's holdings
     unplanned: dict[str, Signal] = field(default_factory=dict)
     standing: Standing = field(default_factory=Standing)
     signals_count: int = 0
@@ -168,6 +173,7 @@ class State:
             "notes": sorted([a, s, *note] for (a, s), note in self.notes.items()),
             "unplanned": sorted([key, signal_digest(signal)] for key, signal in self.unplanned.items()),
             "standing": self.standing.canonical(),
+            "joined": sorted([a, at.isoformat(), held] for a, (at, held) in self.joined.items()),
             "signals": [self.signals_count, self.signals_digest],
             "ended": [self.ended_count, self.ended_digest],
         }
@@ -206,6 +212,7 @@ class State:
         copy = e.copy
         record, after = self._moved(copy.order_id, Move.APPROVE if isinstance(copy, Approved) else Move.SKIP)
         record.reason, record.detail = copy.reason, _clean(copy.detail)
+        record.ideal = copy.ideal
         record.symbol = copy.symbol  # a copy that waited for its venue's list of markets has found its own
         if isinstance(copy, Approved):
             record.kind, record.quantity = copy.kind, copy.quantity
@@ -294,6 +301,10 @@ class State:
         self.standing.rearmed(e)
         return []
 
+    def _joined(self, e: FollowerJoined) -> list[OrderRecord]:
+        self.joined[e.account] = (e.at, _clean(e.held))
+        return []
+
     # -- shared -----------------------------------------------------------------------------------------------
 
     def _carry(self, copies: Iterable[Decision]) -> None:
@@ -358,6 +369,7 @@ _HANDLERS: dict[type[Any], Callable[[State, Any], list[OrderRecord]]] = {
     AccountParked: State._parked,
     AccountCleared: State._cleared,
     StrategyNoted: State._noted,
+    FollowerJoined: State._joined,
     EquityMarked: State._marked,
     LimitTripped: State._tripped,
     LimitRearmed: State._rearmed,
@@ -386,4 +398,5 @@ def _copy_record(copy: Decision, at: datetime) -> OrderRecord:
         quantity=approved.quantity if approved else NO_QUANTITY, price=approved.price if approved else None,
         limit_price=approved.limit_price if approved else None, leg=copy.leg, planned_at=at,
         stop_price=approved.stop_price if approved else None, profit=approved.profit if approved else None,
+        ideal=NO_QUANTITY if isinstance(copy, Deferred) else copy.ideal,
     )  # fmt: skip

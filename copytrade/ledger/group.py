@@ -12,6 +12,7 @@ from copytrade.domain.account import AccountId
 from copytrade.domain.errors import LedgerError
 from copytrade.domain.events import Event
 from copytrade.domain.money import Quantity
+from copytrade.domain.standing import Key
 from copytrade.domain.state import OrderRecord
 from copytrade.domain.venue import Balances
 from copytrade.ledger.faults import again
@@ -29,7 +30,7 @@ class Group:
 
     __slots__ = (
         "_done", "_lock", "_signalled", "_waiters", "changed", "counters", "error", "events", "hurry",
-        "observed", "opened", "positions", "records",
+        "observed", "opened", "positions", "records", "standing",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -38,6 +39,7 @@ class Group:
         self.changed: dict[str, Row] = {}  # fields of orders that it has
         self.records: dict[str, OrderRecord] = {}  # the records behind both
         self.positions: dict[tuple[AccountId, str], Quantity | None] = {}  # None: flat
+        self.standing: dict[Key, str | None] = {}  # None: gone
         self.observed: dict[AccountId, Balances] = {}
         self.counters: Counters | None = None
         self.hurry = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,16 @@ def _load(path: Path, connection: sqlite3.Connection, *, recount: bool) -> State
             raise _spoiled(path, "parked", account, fault) from fault
     for account, symbol, strategy, memory in connection.execute("SELECT account, symbol, strategy, memory FROM notes"):
         state.notes[AccountId(account), symbol] = (strategy, memory)
+    for account, at, held in connection.execute("SELECT account, at, held FROM joined"):
+        try:
+            state.joined[AccountId(account)] = (datetime.fromisoformat(at), held)
+        except DAMAGE as fault:
+            raise _spoiled(path, "joined", account, fault) from fault
+    for kind, account, name, body in connection.execute("SELECT kind, account, name, body FROM standing"):
+        try:
+            state.standing.load((kind, AccountId(account), name), body)
+        except DAMAGE as fault:
+            raise _spoiled(path, "standing", f"{kind} {account} {name}", fault) from fault
     return state
 
 

@@ -115,6 +115,12 @@ def _differences(one: str, left: State, other: str, right: State) -> list[str]:
         found.append(f"parked accounts: {one} {left.parked}, {other} {right.parked}")
     if left.notes != right.notes:
         found.append(f"notes of strategies: {one} {left.notes}, {other} {right.notes}")
+    if left.standing.canonical() != right.standing.canonical():
+        found.append(
+            f"limits and carried entries: {one} {left.standing.canonical()}, {other} {right.standing.canonical()}"
+        )
+    if left.joined != right.joined:
+        found.append(f"followers that joined: {one} {left.joined}, {other} {right.joined}")
     if left.unplanned != right.unplanned:
         found.append(f"unplanned signals: {one} {sorted(left.unplanned)}, {other} {sorted(right.unplanned)}")
     if (left.signals_count, left.signals_digest) != (right.signals_count, right.signals_digest):

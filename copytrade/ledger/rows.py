@@ -31,6 +31,7 @@ _FIXED = ("order_id", "role", "signal_id", "account", "side", "effect", "leg", "
 _CHANGING = (
     "symbol", "kind", "state", "reason", "detail", "quantity", "price", "limit_price", "venue_order_id",
     "sent_at", "acked_at", "ended_at", "filled", "fee_base", "cost", "fee", "stop_price", "cancel", "profit",
+    "ideal",
 )  # fmt: skip
 ORDER_COLUMNS = _FIXED + _CHANGING
 ORDER_COLUMNS_SQL = ", ".join(ORDER_COLUMNS)
@@ -61,7 +62,7 @@ def _changing_columns(fields: Row) -> Row:
     # `_value_` is what an enum's `value` looks up, slowly; there are 15,000 of these for 5,000 copies.
     (
         symbol, kind, state, reason, detail, quantity, price, limit_price, venue_order_id,
-        sent_at, acked_at, ended_at, filled, fee_base, cost, fee, stop_price, cancel, profit,
+        sent_at, acked_at, ended_at, filled, fee_base, cost, fee, stop_price, cancel, profit, ideal,
     ) = fields[len(_FIXED) :]  # fmt: skip
     return (
         symbol, kind._value_, state._value_, reason._value_, detail, plain(quantity.value),
@@ -72,7 +73,7 @@ def _changing_columns(fields: Row) -> Row:
         None if ended_at is None else ended_at.isoformat(),
         plain(filled.value), plain(fee_base.value), plain(cost.value), plain(fee.value),
         None if stop_price is None else plain(stop_price.value), None if cancel is None else cancel._value_,
-        None if profit is None else plain(profit.value),
+        None if profit is None else plain(profit.value), plain(ideal.value),
     )  # fmt: skip
 
 
@@ -81,7 +82,7 @@ def order_from_row(row: Sequence[Any]) -> OrderRecord:
     (
         order_id, role, signal_id, account, side, effect, leg, planned_at, intent,
         symbol, kind, state, reason, detail, quantity, price, limit_price, venue_order_id,
-        sent_at, acked_at, ended_at, filled, fee_base, cost, fee, stop_price, cancel, profit,
+        sent_at, acked_at, ended_at, filled, fee_base, cost, fee, stop_price, cancel, profit, ideal,
     ) = row  # fmt: skip
     return OrderRecord(
         order_id=order_id, role=Role(role), signal_id=signal_id, account=AccountId(account), symbol=symbol,
@@ -94,7 +95,7 @@ def order_from_row(row: Sequence[Any]) -> OrderRecord:
         fee=Amount(Decimal(fee)), intent=None if intent is None else _intent(intent),
         stop_price=None if stop_price is None else Price(Decimal(stop_price)),
         cancel=None if cancel is None else Reason(cancel),
-        profit=None if profit is None else Price(Decimal(profit)),
+        profit=None if profit is None else Price(Decimal(profit)), ideal=Quantity(Decimal(ideal)),
     )  # fmt: skip
 
 
@@ -195,6 +196,16 @@ def replace_positions(rows: int) -> str:
 @cache
 def delete_positions(rows: int) -> str:
     return " ".join(["DELETE FROM positions WHERE (account, symbol) IN (VALUES", _values(rows, 2), ")"])
+
+
+@cache
+def replace_standing(rows: int) -> str:
+    return _insert("standing", "kind, account, name, body", rows, "INSERT OR REPLACE")
+
+
+@cache
+def delete_standing(rows: int) -> str:
+    return " ".join(["DELETE FROM standing WHERE (kind, account, name) IN (VALUES", _values(rows, 3), ")"])
 
 
 @cache

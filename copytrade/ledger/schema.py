@@ -19,7 +19,7 @@ from copytrade.ledger.loading import recount_state
 
 # A new version is due for every change of a table, and for one of `OrderRecord.canonical` or of an event's JSON too:
 # the digests kept in `meta` are made of these. Coming from an older version, they are counted anew.
-VERSION = 6
+VERSION = 8
 APPLICATION_ID = 0x43505954  # "CPYT": lets `file` and us tell a ledger from any other SQLite file
 
 _TABLES = """
@@ -88,7 +88,8 @@ CREATE TABLE orders (
     fee TEXT NOT NULL,
     stop_price TEXT,
     cancel TEXT,
-    profit TEXT
+    profit TEXT,
+    ideal TEXT NOT NULL DEFAULT '0'
 );
 CREATE INDEX orders_by_signal ON orders (signal_id, account);
 CREATE INDEX orders_by_account ON orders (account);
@@ -136,6 +137,23 @@ CREATE TABLE notes (
     PRIMARY KEY (account, symbol)
 ) WITHOUT ROWID;
 """
+_STANDING = """
+CREATE TABLE standing (
+    kind TEXT NOT NULL,
+    account TEXT NOT NULL,
+    name TEXT NOT NULL,
+    body TEXT NOT NULL,
+    PRIMARY KEY (kind, account, name)
+) WITHOUT ROWID;
+"""
+
+_JOINED = """
+CREATE TABLE joined (
+    account TEXT PRIMARY KEY,
+    at TEXT NOT NULL,
+    held TEXT NOT NULL
+) WITHOUT ROWID;
+"""
 
 Migration = Callable[[sqlite3.Connection], None]
 """Takes a file from one version to the next, inside a transaction that is not its own. Must not commit."""
@@ -171,12 +189,25 @@ def _linked_profits(connection: sqlite3.Connection) -> None:
     connection.execute("ALTER TABLE orders ADD COLUMN profit TEXT")
 
 
+def _add_standing(connection: sqlite3.Connection) -> None:
+    """What losses are counted from, limits that have tripped, entries that are carried."""
+    connection.execute(_STANDING)
+
+
+def _ideals_and_joining(connection: sqlite3.Connection) -> None:
+    """What the rule of copying alone asked for, and since when each follower is served."""
+    connection.execute("ALTER TABLE orders ADD COLUMN ideal TEXT NOT NULL DEFAULT '0'")
+    connection.execute(_JOINED)
+
+
 MIGRATIONS: Mapping[int, Migration] = {
     1: _add_equity_history,
     2: _resting_orders,
     3: _add_notes,
     4: _when_written,
     5: _linked_profits,
+    6: _add_standing,
+    7: _ideals_and_joining,
 }
 """By the version they start from. Version 1 was the first released."""
 
@@ -192,7 +223,7 @@ def create(path: Path, created_at: datetime) -> None:
     os.close(os.open(building, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     try:
         with contextlib.closing(sqlite3.connect(building, isolation_level=None)) as connection:
-            connection.executescript(f"PRAGMA synchronous = FULL; BEGIN; {_TABLES} {_EQUITY_HISTORY} {_NOTES}")
+            connection.executescript(f"PRAGMA synchronous = FULL; BEGIN; {_TABLES} {_EQUITY_HISTORY} {_NOTES} {_STANDING} {_JOINED}")
             connection.execute(
                 "INSERT INTO meta VALUES (1, ?, ?, 0, 0, 0, '0', 0, '0', NULL, NULL)", (VERSION, created_at.isoformat())
             )

@@ -153,6 +153,7 @@ class Ledger:
             changes = self._apply(events)
             for event, changed in zip(events, changes, strict=True):
                 _take_in(group, event, changed, self._state)
+            group.standing.update(self._state.standing.drain())
             if events:
                 state = self._state
                 group.counters = (

@@ -18,6 +18,7 @@ from copytrade.domain.events import (
     AccountParked,
     CopiesPlanned,
     Event,
+    FollowerJoined,
     SignalEmitted,
     StrategyNoted,
     event_name,
@@ -197,6 +198,7 @@ class Writer:
         if (touched := rows.write_rows(self._connection, rows.update_orders, changed)) != len(changed):
             raise damaged(self._path, f"{len(changed)} orders changed and only {touched} of them are in it")
         self._write_positions(group)
+        self._write_standing(group)
         balances = [rows.balances_row(account, seen) for account, seen in group.observed.items()]
         rows.write_rows(self._connection, rows.replace_balances, balances)
         if group.observed:
@@ -218,7 +220,7 @@ class Writer:
             event_rows.append((seq, at.isoformat(), event_name(event), rows.to_json(event_to_json(event))))
             if isinstance(event, SignalEmitted):
                 signals.append(rows.signal_row(event.signal, datetime.now(UTC)))
-            elif isinstance(event, CopiesPlanned | AccountParked | AccountCleared | StrategyNoted):
+            elif isinstance(event, CopiesPlanned | AccountParked | AccountCleared | StrategyNoted | FollowerJoined):
                 others.append(event)
         rows.write_rows(self._connection, rows.insert_events, event_rows)
         rows.write_rows(self._connection, rows.insert_signals, signals)
@@ -244,6 +246,9 @@ class Writer:
             execute("DELETE FROM parked WHERE account = ?", (event.account,))
         elif isinstance(event, StrategyNoted):
             self._write_note(event)
+        elif isinstance(event, FollowerJoined):
+            held = event.held.encode("utf-8", "replace").decode()
+            execute("INSERT OR REPLACE INTO joined VALUES (?, ?, ?)", (event.account, event.at.isoformat(), held))
 
     def _write_note(self, event: StrategyNoted) -> None:
         key = (event.account, event.symbol)
@@ -265,6 +270,12 @@ class Writer:
         flat = [key for key, quantity in group.positions.items() if quantity is None]
         rows.write_rows(self._connection, rows.replace_positions, held)
         rows.write_rows(self._connection, rows.delete_positions, flat)
+
+    def _write_standing(self, group: Group) -> None:
+        kept = [(*key, body) for key, body in group.standing.items() if body is not None]
+        gone = [key for key, body in group.standing.items() if body is None]
+        rows.write_rows(self._connection, rows.replace_standing, kept)
+        rows.write_rows(self._connection, rows.delete_standing, gone)
 
     def _write_meta(self, group: Group, seq: int) -> None:
         if group.counters is None:  # observations only

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import islice
@@ -28,7 +29,16 @@ from copytrade.domain.events import (
     StrategyNoted,
 )
 from copytrade.domain.ids import copy_id, master_order_id, signal_id
-from copytrade.domain.money import NO_QUANTITY, Amount, Price, Quantity
+from copytrade.domain.limits import (
+    Carry,
+    EquityMarked,
+    LimitAction,
+    LimitName,
+    LimitRearmed,
+    LimitTripped,
+    Rearm,
+)
+from copytrade.domain.money import NO_AMOUNT, NO_QUANTITY, Amount, Price, Quantity
 from copytrade.domain.order import MOVES, Effect, Move, OrderKind, Side
 from copytrade.domain.reasons import Reason
 from copytrade.domain.signal import Signal, SignalKind
@@ -115,8 +125,25 @@ class History:
         if choice < 0.28:
             memory = self._random.choice(("", '{"stop":"97.90"}', '{"stop":"98.10"}'))
             return StrategyNoted("apex", MASTER, self._random.choice(("BTC/USD", "ETH/USD")), memory, at)
+        if choice < 0.36:
+            return self._limit(at)
         record = self._pick(state)
         return self._move(record, at)
+
+    def _limit(self, at: datetime) -> Event:
+        account, equity = follower(self._random.randrange(3)), Amount.of(self._number())
+        limit = self._random.choice((LimitName.MAX_DAILY_LOSS, LimitName.MAX_DRAWDOWN, LimitName.MIN_EQUITY))
+        choice = self._random.randrange(3)
+        if choice == 0:
+            holdings = {"USD": equity.value, "BTC": Decimal(self._number())}
+            return EquityMarked(account, "2025-03-01", equity, equity, NO_AMOUNT, equity, holdings, at)
+        if choice == 1:
+            return LimitTripped(account, limit, "5 % of 100", self._random.choice(list(LimitAction)), Rearm.BY_HAND, at)
+        return LimitRearmed(account, limit, "by hand", self._random.choice((None, equity)), at)
+
+    def _carry(self, of: Signal) -> Carry | None:
+        quantity = self._random.choice((NO_QUANTITY, Quantity.of(self._number())))
+        return self._random.choice((None, Carry(of.symbol, quantity, of.price, of.at)))
 
     def _pick(self, state: State) -> OrderRecord:
         """One of the oldest open orders: the order of `orders` is that of planning, before and after a restart."""
@@ -133,11 +160,11 @@ class History:
             kind = self._random.randrange(4)
             account = follower(number)
             if kind == 0:
-                copies.append(unsized(Skipped, of, account))
+                copies.append(replace(unsized(Skipped, of, account), carry=self._carry(of)))
             elif kind == 1:
                 copies.append(unsized(Deferred, of, account))
             else:
-                copies.append(approved(of, account, quantity=self._number()))
+                copies.append(replace(approved(of, account, quantity=self._number()), carry=self._carry(of)))
         return CopiesPlanned(of.signal_id, tuple(copies), at)
 
     def _number(self) -> str:

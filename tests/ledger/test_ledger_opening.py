@@ -206,6 +206,7 @@ def make_v0(path: Path) -> None:
         "DROP TABLE parked",
         "DROP TABLE equity_history",
         "DROP TABLE notes",
+        "DROP TABLE standing",
         "ALTER TABLE signals DROP COLUMN written_at",
         "DROP INDEX signals_family",
         "ALTER TABLE signals DROP COLUMN family",

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from ledger_samples import START, History, accepted, approved, filled, follower, intent, plan, signal
 
 from copytrade.domain.events import Event, OrderExecuted, SignalEmitted, StrategyNoted
+from copytrade.domain.limits import LimitAction, LimitName, LimitTripped, Rearm
 from copytrade.domain.money import Quantity
 from copytrade.domain.state import OrderRecord, State
 from copytrade.ledger.replay import replay, verify
@@ -68,7 +69,7 @@ def test_the_histories_reach_every_event() -> None:
         event = history.draw(state)
         state.apply(event)
         names.add(type(event).__name__)
-    assert len(names) == 15, names
+    assert len(names) == 18, names
 
 
 # -- controls: each spoils one thing, and the check must see it -----------------------------------------------------
@@ -83,6 +84,8 @@ def path(tmp_path: Path) -> Path:
     with Ledger.open(path) as ledger:
         ledger.append([intent("one"), SignalEmitted(SIGNAL), plan(SIGNAL, 3)])
         ledger.append([accepted(first), filled(first), accepted(second), SignalEmitted(signal("two"))])
+        trip = LimitTripped(follower(0), LimitName.MIN_EQUITY, "", LimitAction.BLOCK, Rearm.BY_HAND, START)
+        ledger.append([trip])
         ledger.append_sync([StrategyNoted("apex", follower(0), "BTC/USD", '{"stop":"97.90"}', START)])
     assert verify(path, ledger.state).ok
     return path
@@ -114,6 +117,9 @@ def spoil(path: Path, statement: str) -> None:
         ("UPDATE events SET name = 'OrderDreamt' WHERE seq = 2", "event 2"),
         ("DELETE FROM events WHERE seq = 2", "event 2 is missing"),
         ("DELETE FROM notes", "notes"),
+        ("DELETE FROM standing", "limits"),
+        ("UPDATE standing SET body = replace(body, 'by_hand', 'next_day')", "limits"),
+        ("UPDATE standing SET body = replace(body, 'by_hand', 'never')", "table standing, row trip"),
         ("UPDATE notes SET memory = replace(memory, '97.90', '90')", "notes"),
         ("INSERT INTO parked VALUES ('kraken:user_1', 'bad_key', '', '2025-03-01T12:00:00+00:00')", "parked"),
     ],
