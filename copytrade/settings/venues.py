@@ -168,6 +168,7 @@ class BinanceSettings(VenueSettings):
     """Binance Spot."""
 
     base_url: BaseUrl = Field(default="https://api.binance.com", description="Where Binance's API is.")
+    stream_url: StreamUrl | None = _stream_url()
     currency: CurrencyName = Field(
         default="USDT", description="What equity is counted in, and what the markets that are copied are quoted in."
     )

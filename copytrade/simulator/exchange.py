@@ -350,6 +350,8 @@ class Exchange:
         if volume > 0:
             cost = (volume * price).quantize(market.cost_step, rounding=ROUND_HALF_UP)
             last = volume == left
+            if maker and request.bracket_ends_at_fill:
+                order.stop_price = None
             self.books.trade(order, account, market, volume, price, cost, fee_rate, maker, time_s, last=last)
         if volume == left > 0:
             self.books.close(order, CLOSED, time_s, None)

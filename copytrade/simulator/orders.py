@@ -27,7 +27,8 @@ class NewOrder:
     worse for its side (a sale for a bid at or below it, a purchase for an ask at or above it), a "take_profit"
     for one that is better. From then on it is a market or a limit order like any other. With `bracket_stop` the
     limit order rests as the profit, and becomes a market order once the price is as bad as `bracket_stop`.
-    `holds_at_trigger` leaves the money free until then, as some venues do.
+    `holds_at_trigger` leaves the money free until then, as some venues do; with `bracket_ends_at_fill` the first
+    fill at the profit ends the watch for the loss.
     """
 
     account: str
@@ -46,6 +47,7 @@ class NewOrder:
     stop_price: Decimal | None = None
     bracket_stop: Decimal | None = None
     holds_at_trigger: bool = False
+    bracket_ends_at_fill: bool = False
 
 
 @dataclass(slots=True)
@@ -164,7 +166,8 @@ def order_to_record(order: Order) -> dict[str, Any]:
         order.visible_at_s, "resting": order.resting, "amended": order.amended, "parts_left":
         order.parts_left, "cancel_after_fraction": _text(order.cancel_after_fraction), "trigger":
         request.trigger, "asked_stop": _text(request.stop_price), "bracket_stop": _text(request.bracket_stop),
-        "holds_at_trigger": request.holds_at_trigger, "stop_price": _text(order.stop_price),
+        "holds_at_trigger": request.holds_at_trigger, "bracket_ends_at_fill":
+        request.bracket_ends_at_fill, "stop_price": _text(order.stop_price),
         "triggered_at_s": order.triggered_at_s, }  # fmt: skip
 
 
@@ -187,6 +190,7 @@ def order_from_record(arrival: int, record: dict[str, Any]) -> Order:
         stop_price=_number(record.get("asked_stop")),
         bracket_stop=_number(record.get("bracket_stop")),
         holds_at_trigger=record.get("holds_at_trigger", False),
+        bracket_ends_at_fill=record.get("bracket_ends_at_fill", False),
     )
     return Order(
         arrival=arrival,

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import WSMsgType, web
 
-from copytrade.simulator.streams import Message, StreamEnd, StreamSession, Subscription
+from copytrade.simulator.streams import Message, Ping, StreamEnd, StreamSession, Subscription
 from copytrade.simulator.venue import Incoming, SimulatedVenue
 
 TICK_S = 0.05  # resting orders fill and heartbeats leave with at most this delay
@@ -160,6 +160,8 @@ class _Connection:
             for message in () if self._silent else outgoing:
                 if isinstance(message, str):
                     await self.socket.send_str(message)
+                elif isinstance(message, Ping):
+                    await self.socket.ping(message)
                 else:
                     await self.socket.send_bytes(message)
             if self._end is not None:

@@ -18,6 +18,11 @@ from copytrade.simulator.orders import Fill, Order
 # many behind has stopped reading.
 WAITING_MAX = 1_000
 
+
+class Ping(bytes):
+    """A ping frame, for a venue that asks whether the client is still there."""
+
+
 Message = str | bytes
 """One WebSocket message: text, or binary where the venue sends binary frames."""
 

@@ -221,7 +221,11 @@ def test_wallet_is_closed(clock, alice):
         ({"symbol": "BTC/USDT"}, -1100),
         ({"side": "buy"}, -1117),
         ({"type": "MKT"}, -1116),
-        ({"type": "STOP_LOSS"}, -1020),
+        ({"type": "STOP_LOSS"}, -1106),  # it takes no price
+        ({"type": "STOP_LOSS_LIMIT"}, -1102),
+        ({"type": "STOP_LOSS_LIMIT", "stopPrice": "49500", "trailingDelta": "10"}, -1020),
+        ({"type": "TAKE_PROFIT_LIMIT", "stopPrice": "49500.001"}, -1013),
+        ({"stopPrice": "49500"}, -1106),
         ({"timeInForce": "DAY"}, -1115),
         ({"newClientOrderId": "a b"}, -1100),
         ({"newClientOrderId": "a" * 37}, -1100),

@@ -11,6 +11,7 @@ from copytrade.simulator.binance.keys import ApiKey
 from copytrade.simulator.binance.limits import OrderLimit
 from copytrade.simulator.binance.listing import BinanceSymbol
 from copytrade.simulator.binance.params import Params
+from copytrade.simulator.binance.parts import Lists, Part, list_id, parts_of
 from copytrade.simulator.exchange import Exchange
 from copytrade.simulator.faults import Fault
 from copytrade.simulator.orders import Account, Order
@@ -42,9 +43,11 @@ class Unverified:
 
 @dataclass(slots=True)
 class Desk:
-    """What the venue keeps besides the exchange: order counters, named limits, statuses of symbols, candles."""
+    """What the venue keeps besides the exchange: order counters, lists of orders, named limits, statuses of symbols,
+    candles."""
 
     orders: OrderLimit
+    lists: Lists
     unverified: Unverified
     weight_per_minute: int
     statuses: dict[str, str] = field(default_factory=dict)
@@ -84,14 +87,37 @@ class Call(PublicCall):
         """Whether lookups show the order already."""
         return order.visible_at_s <= self.now_s
 
-    def own_order(self, symbol: BinanceSymbol, order_id: int) -> Order:
+    def parts(self, order: Order) -> tuple[Part, ...]:
+        """What is shown of an order of the engine: one order, or the two of a list."""
+        fills = [self.exchange.books.fills[number - 1] for number in order.fills]
+        return parts_of(order, self.desk.lists.of(order), fills)
+
+    def own_order(self, symbol: BinanceSymbol, order_id: int) -> Part:
         """An order of the account in this symbol by the venue's id. Raises BinanceError."""
-        order = self.exchange.books.by_order_id.get(str(order_id))
-        if order is None or order.request.account != self.account.name or not self.visible(order):
+        by_id = self.exchange.books.by_order_id
+        order = by_id.get(str(order_id)) or by_id.get(str(order_id - 1))
+        if order is None or order.request.symbol != symbol.market.symbol or not self.mine(order):
             raise BinanceError(*NO_SUCH_ORDER)
-        if order.request.symbol != symbol.market.symbol:
-            raise BinanceError(*NO_SUCH_ORDER)
-        return order
+        for part in self.parts(order):
+            if part.order_id == order_id:
+                return part
+        raise BinanceError(*NO_SUCH_ORDER)
+
+    def own_list(self, number: int) -> Order | None:
+        """A list of the account by its id."""
+        for order in self.own_lists():
+            if list_id(order) == number:
+                return order
+        return None
+
+    def own_lists(self) -> list[Order]:
+        """Every list of the account, the oldest first."""
+        orders = [self.exchange.books.by_order_id[order_id] for order_id in self.desk.lists.ids]
+        return [order for order in orders if self.mine(order)]
+
+    def mine(self, order: Order) -> bool:
+        """Whether the order is the account's, and not hidden."""
+        return order.request.account == self.account.name and self.visible(order)
 
 
 Handler = Callable[[Call], Any]

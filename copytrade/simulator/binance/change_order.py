@@ -13,8 +13,10 @@ from copytrade.simulator.binance.errors import (
     BinanceError,
     filter_failure,
     missing,
+    not_simulated,
 )
 from copytrade.simulator.binance.listing import BinanceSymbol
+from copytrade.simulator.binance.parts import BY_USER, Part
 from copytrade.simulator.binance.place_order import check_order, made_client_id, place
 from copytrade.simulator.exchange import OrderRefused
 from copytrade.simulator.orders import Order
@@ -28,16 +30,20 @@ def cancel_order(call: Call) -> Any:
     """`DELETE /api/v3/order`: the reply has the order's id as `origClientOrderId` and a new one of its own."""
     symbol = params.symbol(call.params)
     new_id = params.client_id(call.params, "newClientOrderId")
-    return _cancelled(call, _to_cancel(call, symbol, "orderId", "origClientOrderId"), new_id)
+    return cancelled(call, _to_cancel(call, symbol, "orderId", "origClientOrderId"), new_id)
 
 
 def cancel_all(call: Call) -> Any:
-    """`DELETE /api/v3/openOrders`: every open order of one symbol."""
+    """`DELETE /api/v3/openOrders`: every open order of one symbol, lists among them."""
     symbol = params.symbol(call.params)
     orders = [o for o in call.account.open_orders.values() if o.request.symbol == symbol.market.symbol]
     if not orders:
         raise BinanceError(*UNKNOWN_ORDER)
-    return [_cancelled(call, order, None) for order in orders]
+    answers = []
+    for order in orders:
+        parts = call.parts(order)
+        answers.append(cancelled(call, parts[0], None) if len(parts) == 1 else cancelled_list(call, order, None))
+    return answers
 
 
 def cancel_replace(call: Call) -> Any:
@@ -50,12 +56,12 @@ def cancel_replace(call: Call) -> Any:
     limit_mode_message = "Data sent for parameter 'orderRateLimitExceededMode' is not valid."
     params.choice(call.params, "orderRateLimitExceededMode", LIMIT_MODES, -1130, limit_mode_message)
     checked = check_order(call)  # a new order that cannot be leaves the old one alone
-    cancelled: dict[str, Any] | None = None
+    done: dict[str, Any] | None = None
     cancel_error = order_error = None
     placed: dict[str, Any] | None = None
     try:
-        order = _to_cancel(call, symbol, "cancelOrderId", "cancelOrigClientOrderId")
-        cancelled = _cancelled(call, order, params.client_id(call.params, "cancelNewClientOrderId"))
+        part = _to_cancel(call, symbol, "cancelOrderId", "cancelOrigClientOrderId")
+        done = cancelled(call, part, params.client_id(call.params, "cancelNewClientOrderId"))
     except BinanceError as error:
         if error.code != UNKNOWN_ORDER[0]:
             raise
@@ -69,12 +75,12 @@ def cancel_replace(call: Call) -> Any:
     data = {
         "cancelResult": "FAILURE" if cancel_error else "SUCCESS",
         "newOrderResult": ("FAILURE" if order_error else "SUCCESS") if attempted else "NOT_ATTEMPTED",
-        "cancelResponse": cancel_error.body() if cancel_error else cancelled,
+        "cancelResponse": cancel_error.body() if cancel_error else done,
         "newOrderResponse": order_error.body() if order_error else placed,
     }
     if cancel_error is None and order_error is None:
         return data
-    if cancelled is not None or placed is not None:
+    if done is not None or placed is not None:
         raise BinanceError(-2021, "Order cancel-replace partially failed.", status=409, data=data)
     raise BinanceError(-2022, "Order cancel-replace failed.", data=data)
 
@@ -82,7 +88,7 @@ def cancel_replace(call: Call) -> Any:
 def amend_keep_priority(call: Call) -> Any:
     """`PUT /api/v3/order/amend/keepPriority`: less of an open order; its client id changes unless it is sent along."""
     symbol = params.symbol(call.params)
-    order = find_order(call, symbol, "orderId", "origClientOrderId")
+    order = find_order(call, symbol, "orderId", "origClientOrderId").order
     quantity = params.decimal(call.params, "newQty")
     if quantity is None:
         raise missing("newQty")
@@ -90,6 +96,8 @@ def amend_keep_priority(call: Call) -> Any:
     new_id = params.client_id(call.params, "newClientOrderId") or made_client_id(call, "amend")
     if not order.is_open:
         raise BinanceError(-2038, "Order amend rejected: the order is not open.")
+    if call.desk.lists.of(order) is not None:
+        raise not_simulated("amending an order of a list")
     if quantity % symbol.market.lot_step or quantity < symbol.market.order_min:
         raise filter_failure("LOT_SIZE")
     if not order.filled < quantity < order.volume:
@@ -106,65 +114,79 @@ def amend_keep_priority(call: Call) -> Any:
         order.request.client_id = new_id
         call.account.by_client_id.setdefault(new_id, []).append(order)
         call.exchange.books.save_order(order)
-    amended = {**shapes.order_core(order), "origClientOrderId": old_id, "preventedQty": "0.00000000"}
+    amended = {**shapes.order_core(call.parts(order)[0]), "origClientOrderId": old_id, "preventedQty": "0.00000000"}
     execution = order.arrival * 1_000 + len(order.fills)
     return {"transactTime": shapes.milliseconds(call.now_s), "executionId": execution, "amendedOrder": amended}
 
 
-def find_order(call: Call, symbol: BinanceSymbol, id_name: str, client_id_name: str) -> Order:
+def find_order(call: Call, symbol: BinanceSymbol, id_name: str, client_id_name: str) -> Part:
     """The account's order that one of two parameters names, or both. Raises BinanceError."""
     order_id = params.integer(call.params, id_name)
     client_id = params.client_id(call.params, client_id_name)
     if order_id is not None:
-        order = call.own_order(symbol, order_id)
-        if client_id is not None and order.request.client_id != client_id:
+        part = call.own_order(symbol, order_id)
+        if client_id is not None and part.client_id != client_id:
             raise BinanceError(*ID_MISMATCH)
-        return order
+        return part
     if client_id is None:
         raise BinanceError(-1102, f"Param '{client_id_name}' or '{id_name}' must be sent, but both were empty/null!")
     named = [
-        order
-        for order in call.account.by_client_id.get(client_id, [])
+        part
+        for order in _named(call, client_id)
         if order.request.symbol == symbol.market.symbol and call.visible(order)
+        for part in call.parts(order)
+        if part.client_id == client_id
     ]
     if not named:
         raise BinanceError(*NO_SUCH_ORDER)
-    still_open = [order for order in named if order.is_open]
+    still_open = [part for part in named if part.is_open]
     newest = call.desk.unverified.reused_id_shows == "newest"
     return (still_open or named)[-1 if newest else 0]
 
 
-def _to_cancel(call: Call, symbol: BinanceSymbol, id_name: str, client_id_name: str) -> Order:
+def cancelled(call: Call, part: Part, new_id: str | None) -> dict[str, Any]:
+    """Cancel an open order, with its list if it is in one; returns the reply."""
+    cancel_id = new_id or made_client_id(call, "cancel")
+    if call.fault is not None and call.fault.kind == "cancel_pending":
+        call.exchange.cancel_at(part.order, call.now_s + call.fault.delay_ms / 1000)
+        return shapes.cancelled(part, cancel_id, call.now_s, "PENDING_CANCEL")
+    call.exchange.cancel(part.order, BY_USER)
+    (now,) = (each for each in call.parts(part.order) if each.order_id == part.order_id)
+    return shapes.cancelled(now, cancel_id, call.now_s)
+
+
+def cancelled_list(call: Call, order: Order, new_id: str | None) -> dict[str, Any]:
+    """Cancel both orders of an open list; returns the reply."""
+    cancel_id = new_id or made_client_id(call, "cancel")
+    if call.fault is not None and call.fault.kind == "cancel_pending":
+        call.exchange.cancel_at(order, call.now_s + call.fault.delay_ms / 1000)
+    else:
+        call.exchange.cancel(order, BY_USER)
+    parts = call.parts(order)
+    reports = [shapes.cancelled(part, cancel_id, call.now_s) for part in parts]
+    return {**shapes.list_object(parts, call.now_s), "orderReports": reports}
+
+
+def _named(call: Call, client_id: str) -> list[Order]:
+    """Orders that go by a client id themselves, or of which one of a list's two does."""
+    lists = call.desk.lists
+    single = [order for order in call.account.by_client_id.get(client_id, []) if lists.of(order) is None]
+    hand = [order for order in call.account.open_orders.values() if f"web_{order.order_id}" == client_id]
+    return single + hand + lists.by_client_id.get((call.account.name, client_id), [])
+
+
+def _to_cancel(call: Call, symbol: BinanceSymbol, id_name: str, client_id_name: str) -> Part:
     """The open order that is to be cancelled; everything else is an unknown order here."""
     message = "Data sent for parameter 'cancelRestrictions' is not valid."
     restriction = params.choice(call.params, "cancelRestrictions", RESTRICTIONS, -1130, message)
     try:
-        order = find_order(call, symbol, id_name, client_id_name)
+        part = find_order(call, symbol, id_name, client_id_name)
     except BinanceError as error:
         if error.code != NO_SUCH_ORDER[0]:
             raise
         raise BinanceError(*UNKNOWN_ORDER) from None
-    if not order.is_open:
+    if not part.is_open:
         raise BinanceError(*UNKNOWN_ORDER)
-    status = shapes.order_status(order)
-    if restriction is not None and status != restriction.removeprefix("ONLY_"):
+    if restriction is not None and part.status != restriction.removeprefix("ONLY_"):
         raise BinanceError(-2011, "Order was not canceled due to cancel restrictions.")
-    return order
-
-
-def _cancelled(call: Call, order: Order, new_id: str | None) -> dict[str, Any]:
-    """Cancel an open order; returns the reply."""
-    if call.fault is not None and call.fault.kind == "cancel_pending":
-        call.exchange.cancel_at(order, call.now_s + call.fault.delay_ms / 1000)
-        status = "PENDING_CANCEL"
-    else:
-        call.exchange.cancel(order, shapes.BY_USER)
-        status = shapes.order_status(order)
-    return {
-        **shapes.order_core(order),
-        "origClientOrderId": order.request.client_id,
-        "clientOrderId": new_id or made_client_id(call, "cancel"),
-        "status": status,
-        "transactTime": shapes.milliseconds(call.now_s),
-        "selfTradePreventionMode": shapes.SELF_TRADE_MODE,
-    }
+    return part

@@ -125,23 +125,24 @@ class OrderCounter:
     """The unfilled orders of one account: each order counts until it has its first fill."""
 
     windows: tuple[Window, Window]
-    unfilled: dict[int, tuple[Order, tuple[int, int]]] = field(default_factory=dict)
+    unfilled: dict[int, tuple[Order, int, tuple[int, int]]] = field(default_factory=dict)
 
     def settle(self, now_s: float) -> None:
         """Give back what orders that have filled had counted, in the windows where they did."""
         windows = [window.at(now_s) for window in self.windows]
-        for arrival, (order, counted_in) in list(self.unfilled.items()):
+        for arrival, (order, counted, counted_in) in list(self.unfilled.items()):
             if order.filled:
                 for window, number in zip(windows, counted_in, strict=True):
-                    window.count -= window.count > 0 and window.current == number
+                    if window.current == number:
+                        window.count = max(0, window.count - counted)
             if order.filled or not order.is_open:
                 del self.unfilled[arrival]
 
-    def check(self, now_s: float) -> None:
-        """Raise BinanceError when another order is one too many."""
+    def check(self, now_s: float, orders: int = 1) -> None:
+        """Raise BinanceError when so many more orders are too many."""
         self.settle(now_s)
         for window in self.windows:
-            if window.count >= window.limit:
+            if window.count + orders > window.limit:
                 left_s = math.ceil((window.current + 1) * window.length_s - now_s)
                 raise BinanceError(
                     -1015,
@@ -150,12 +151,12 @@ class OrderCounter:
                     headers={"Retry-After": str(max(left_s, 1))},
                 )
 
-    def add(self, order: Order, now_s: float) -> None:
-        """Count an order that was taken."""
+    def add(self, order: Order, now_s: float, orders: int = 1) -> None:
+        """Count an order that was taken; a list counts as the orders in it."""
         first, second = (window.at(now_s) for window in self.windows)
-        first.count += 1
-        second.count += 1
-        self.unfilled[order.arrival] = (order, (first.current, second.current))
+        first.count += orders
+        second.count += orders
+        self.unfilled[order.arrival] = (order, orders, (first.current, second.current))
 
 
 class OrderLimit:

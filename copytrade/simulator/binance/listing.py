@@ -20,7 +20,10 @@ ORDER_TYPES = (
     "LIMIT", "LIMIT_MAKER", "MARKET", "STOP_LOSS", "STOP_LOSS_LIMIT", "TAKE_PROFIT", "TAKE_PROFIT_LIMIT",
 )  # fmt: skip
 PRICE_SHARE_MIN, PRICE_SHARE_MAX = Decimal("0.2"), Decimal(5)  # PERCENT_PRICE_BY_SIDE
+# Older symbols take no market stops.
+_TYPES_WITHOUT_MARKET_STOPS = ("LIMIT", "LIMIT_MAKER", "MARKET", "STOP_LOSS_LIMIT", "TAKE_PROFIT_LIMIT")
 ORDERS_MAX = 200  # MAX_NUM_ORDERS: open orders of one account in one symbol
+ALGO_ORDERS_MAX = 5  # MAX_NUM_ALGO_ORDERS: those of them that wait for a trigger
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,8 @@ class BinanceSymbol:
     price_max: Decimal
     notional_max: Decimal
     notional_filter: str
+    order_types: tuple[str, ...] = ORDER_TYPES
+    oco: bool = True
 
 
 # base, quote, start price, price decimals, quantity decimals, smallest notional, filter of the notional
@@ -89,6 +94,8 @@ def _symbol(row: tuple[str, str, str, int, int, str, str]) -> BinanceSymbol:
         price_max=Decimal(1_000_000),
         notional_max=Decimal(9_000_000),
         notional_filter=notional_filter,
+        order_types=_TYPES_WITHOUT_MARKET_STOPS if notional_filter == "MIN_NOTIONAL" else ORDER_TYPES,
+        oco=notional_filter != "MIN_NOTIONAL",
     )
 
 
@@ -137,7 +144,7 @@ def filters(symbol: BinanceSymbol) -> list[dict[str, Any]]:
         {"filterType": "PERCENT_PRICE_BY_SIDE", **shares, "avgPriceMins": 5},
         notional,
         {"filterType": "MAX_NUM_ORDERS", "maxNumOrders": ORDERS_MAX},
-        {"filterType": "MAX_NUM_ALGO_ORDERS", "maxNumAlgoOrders": 5},
+        {"filterType": "MAX_NUM_ALGO_ORDERS", "maxNumAlgoOrders": ALGO_ORDERS_MAX},
     ]  # fmt: skip
 
 
@@ -154,9 +161,9 @@ def symbol_info(symbol: BinanceSymbol, status: str) -> dict[str, Any]:
         "quoteAssetPrecision": ASSET_DECIMALS,
         "baseCommissionPrecision": ASSET_DECIMALS,
         "quoteCommissionPrecision": ASSET_DECIMALS,
-        "orderTypes": list(ORDER_TYPES),
+        "orderTypes": list(symbol.order_types),
         "icebergAllowed": True,
-        "ocoAllowed": True,
+        "ocoAllowed": symbol.oco,
         "otoAllowed": True,
         "quoteOrderQtyMarketAllowed": True,
         "allowTrailingStop": True,

@@ -9,7 +9,8 @@ from copytrade.simulator.binance.call import Call
 from copytrade.simulator.binance.change_order import find_order
 from copytrade.simulator.binance.errors import ARCHIVED, NO_SUCH_ORDER, BinanceError
 from copytrade.simulator.binance.listing import BinanceSymbol
-from copytrade.simulator.orders import Fill, Order
+from copytrade.simulator.binance.parts import Part
+from copytrade.simulator.orders import Fill
 
 PAGE = 500
 PAGE_MAX = 1_000
@@ -21,23 +22,25 @@ def get_order(call: Call) -> Any:
     """`GET /api/v3/order` by the venue's id or the client's."""
     symbol = params.symbol(call.params)
     if call.fault_kind == "ignore_filter":
-        mine = [order for order in _orders(call, symbol) if call.visible(order)]
+        mine = _parts(call, symbol)
         if not mine:
             raise BinanceError(*NO_SUCH_ORDER)
-        return _shown(call, mine[-1])
-    order = find_order(call, symbol, "orderId", "origClientOrderId")
-    if not order.is_open and not order.filled and call.now_s - (order.closed_at_s or 0.0) > ARCHIVED_AFTER_S:
+        return shapes.order_object(mine[-1])
+    part = find_order(call, symbol, "orderId", "origClientOrderId")
+    if not part.is_open and not part.executed and call.now_s - part.updated_s > ARCHIVED_AFTER_S:
         raise BinanceError(*ARCHIVED)
-    return _shown(call, order)
+    return shapes.order_object(part)
 
 
 def open_orders(call: Call) -> Any:
     """`GET /api/v3/openOrders` of one symbol, or of all."""
     chosen = params.symbol(call.params).market.symbol if params.text(call.params, "symbol") is not None else None
     return [
-        _shown(call, order)
+        shapes.order_object(part)
         for order in call.account.open_orders.values()
         if call.visible(order) and chosen in (None, order.request.symbol)
+        for part in call.parts(order)
+        if part.is_open
     ]
 
 
@@ -47,12 +50,12 @@ def all_orders(call: Call) -> Any:
     page = params.limit(call.params, PAGE, PAGE_MAX)
     first_id = params.integer(call.params, "orderId")
     start_ms, end_ms = _span(call)
-    found = [order for order in _orders(call, symbol) if call.visible(order)]
+    found = _parts(call, symbol)
     if first_id is not None:
-        return [_shown(call, order) for order in found if int(order.order_id) >= first_id][:page]
-    chosen = [order for order in found if _within(order.accepted_at_s, start_ms, end_ms)]
+        return [shapes.order_object(part) for part in found if part.order_id >= first_id][:page]
+    chosen = [part for part in found if _within(part.order.accepted_at_s, start_ms, end_ms)]
     chosen = chosen[:page] if start_ms is not None else chosen[-page:]
-    return [_shown(call, order) for order in chosen]
+    return [shapes.order_object(part) for part in chosen]
 
 
 def my_trades(call: Call) -> Any:
@@ -63,29 +66,29 @@ def my_trades(call: Call) -> Any:
     start_ms, end_ms = _span(call)
     if first_id is not None and (start_ms is not None or end_ms is not None):
         raise BinanceError(-1128, "Combination of optional parameters invalid.")
-    found: list[tuple[Fill, Order]] = []
+    found: list[tuple[Fill, Part]] = []
     for fill in call.account.fills:
         order = call.exchange.books.orders[fill.arrival - 1]
         if order.request.symbol != symbol.market.symbol or not call.visible(order):
             continue
-        if order_id is not None and int(order.order_id) != order_id:
+        part = next(part for part in call.parts(order) if fill in part.fills)
+        if order_id is not None and part.order_id != order_id:
             continue
         if first_id is not None and int(fill.fill_id) < first_id:
             continue
         if _within(fill.time_s, start_ms, end_ms):
-            found.append((fill, order))
+            found.append((fill, part))
     newest = first_id is None and start_ms is None
     chosen = found[-page:] if newest else found[:page]
-    return [shapes.trade_object(fill, order) for fill, order in chosen]
+    return [shapes.trade_object(fill, part) for fill, part in chosen]
 
 
-def _orders(call: Call, symbol: BinanceSymbol) -> list[Order]:
+def _parts(call: Call, symbol: BinanceSymbol) -> list[Part]:
     """The account's orders in one symbol, oldest first."""
     account = call.account
     mine = [*account.closed_orders, *account.open_orders.values()]
-    return sorted(
-        (order for order in mine if order.request.symbol == symbol.market.symbol), key=lambda order: order.arrival
-    )
+    orders = [order for order in mine if order.request.symbol == symbol.market.symbol and call.visible(order)]
+    return [part for order in sorted(orders, key=lambda order: order.arrival) for part in call.parts(order)]
 
 
 def _span(call: Call) -> tuple[int | None, int | None]:
@@ -101,7 +104,3 @@ def _span(call: Call) -> tuple[int | None, int | None]:
 def _within(time_s: float, start_ms: int | None, end_ms: int | None) -> bool:
     at_ms = shapes.milliseconds(time_s)
     return (start_ms is None or at_ms >= start_ms) and (end_ms is None or at_ms <= end_ms)
-
-
-def _shown(call: Call, order: Order) -> dict[str, Any]:
-    return shapes.order_object(order, [call.exchange.books.fills[number - 1] for number in order.fills])

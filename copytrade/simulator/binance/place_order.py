@@ -15,6 +15,7 @@ from copytrade.simulator.binance.call import TRADING, Call
 from copytrade.simulator.binance.errors import BinanceError, filter_failure, missing, not_required, refused
 from copytrade.simulator.binance.errors import not_simulated as unsupported
 from copytrade.simulator.binance.listing import (
+    ALGO_ORDERS_MAX,
     ORDER_TYPES,
     ORDERS_MAX,
     PRICE_SHARE_MAX,
@@ -32,10 +33,12 @@ SELF_TRADE_MODES = ("NONE", "EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH", "DECR
 STRATEGY_TYPE_MIN = 1_000_000  # lower numbers are the exchange's own
 _NEVER = ("icebergQty", "pegPriceType", "pegOffsetValue", "pegOffsetType")
 NO_FUNDS = "Account has insufficient balance for requested action."
+DUPLICATE = "Duplicate order sent."
+TRIGGERS = {"STOP_LOSS": "stop", "TAKE_PROFIT": "take_profit"}
 _REFUSALS = {
     OrderRefused.FUNDS: NO_FUNDS,
     OrderRefused.WOULD_CROSS: "Order would immediately match and take.",
-    OrderRefused.DUPLICATE_CLIENT_ID: "Duplicate order sent.",
+    OrderRefused.DUPLICATE_CLIENT_ID: DUPLICATE,
     OrderRefused.TOO_SMALL: "Order book liquidity is less than LOT_SIZE filter minimum quantity.",
 }
 ORDER_PARAMS = frozenset(
@@ -83,35 +86,59 @@ def place(call: Call, checked: Checked) -> dict[str, Any]:
     if call.desk.orders.enabled:
         counter.check(call.now_s)
     order = _submit(call, checked)
-    counter.add(order, call.now_s)
+    count_orders(call, order, 1)
+    (part,) = call.parts(order)
+    if checked.reply_type == "ACK":
+        return shapes.ack(part)
+    return shapes.result(part) if checked.reply_type == "RESULT" else shapes.full(part)
+
+
+def count_orders(call: Call, order: Order, number: int) -> None:
+    """Count an order that was taken, let the engine work on it, and tell the counts in the answer's headers."""
+    counter = call.desk.orders.of(call.account.name)
+    counter.add(order, call.now_s, number)
     call.exchange.advance(call.now_s)
     counter.settle(call.now_s)
     for window in counter.windows:
         call.headers[f"X-MBX-ORDER-COUNT-{window.letter}"] = str(window.count)
-    if checked.reply_type == "ACK":
-        return shapes.ack(order)
-    if checked.reply_type == "RESULT":
-        return shapes.result(order)
-    return shapes.full(order, [call.exchange.books.fills[number - 1] for number in order.fills])
 
 
 def _submit(call: Call, checked: Checked) -> Order:
     symbol, request, fault = checked.symbol, checked.request, call.fault
-    if call.desk.status(symbol) != TRADING:
-        raise refused("Market is closed.")
+    check_trading(call, symbol)
     if call.account.open_by_symbol.get(symbol.market.symbol, 0) >= ORDERS_MAX:
         raise filter_failure("MAX_NUM_ORDERS")
-    if call.fault_kind == "reject_funds":
-        raise refused(NO_FUNDS)
+    if request.trigger and algo_orders(call, symbol.market.symbol) >= ALGO_ORDERS_MAX:
+        raise filter_failure("MAX_NUM_ALGO_ORDERS")
     known = call.account.by_client_id.get(request.client_id or "", [])
     if not call.desk.unverified.reuse_cancelled_ids and any(order.status != CLOSED for order in known):
-        raise refused(_REFUSALS[OrderRefused.DUPLICATE_CLIENT_ID])
+        raise refused(DUPLICATE)
+    if request.trigger and call.exchange.would_trigger(request):
+        raise refused("Order would trigger immediately.")
     hidden_s = fault.hide_s if fault is not None and fault.kind == "hide" else 0.0
     share = Decimal(fault.fraction) if fault is not None and fault.kind == "partial_cancel" else None
     try:
         return call.exchange.submit(request, hidden_s=hidden_s, cancel_after_fraction=share)
     except OrderRefused as error:
-        raise refused(_REFUSALS[error.reason]) from None
+        raise say_refused(error) from None
+
+
+def check_trading(call: Call, symbol: BinanceSymbol) -> None:
+    """Raise BinanceError unless the symbol trades, and unless a fault says that the funds do not suffice."""
+    if call.desk.status(symbol) != TRADING:
+        raise refused("Market is closed.")
+    if call.fault_kind == "reject_funds":
+        raise refused(NO_FUNDS)
+
+
+def say_refused(error: OrderRefused) -> BinanceError:
+    """The engine's refusal in Binance's words."""
+    return refused(_REFUSALS[error.reason])
+
+
+def algo_orders(call: Call, symbol: str) -> int:
+    """How many orders of the account wait for a trigger in a market, those of lists among them."""
+    return sum(order.armed for order in call.account.open_orders.values() if order.request.symbol == symbol)
 
 
 def check_order(call: Call) -> Checked:
@@ -122,8 +149,8 @@ def check_order(call: Call) -> Checked:
     kind = params.choice(values, "type", ORDER_TYPES, -1116, "Invalid orderType.")
     if side is None or kind is None:
         raise missing("side" if side is None else "type")
-    if kind not in ("LIMIT", "LIMIT_MAKER", "MARKET"):
-        raise unsupported(f"type {kind}")
+    if kind not in symbol.order_types:
+        raise refused(f"{kind.replace('_', ' ').capitalize()} orders are not supported for this symbol.")
     _refuse_unsimulated(values)
     time_in_force = _time_in_force(values, kind)
     reply_type = params.choice(
@@ -131,8 +158,8 @@ def check_order(call: Call) -> Checked:
     )
     client_id = params.client_id(values, "newClientOrderId")
     quantity, in_quote = _quantity(values, kind)
-    price = _price(values, kind)
-    check_filters(call, symbol, side.lower(), quantity, in_quote, price)
+    price, stop = _price(values, kind), _stop(values, kind)
+    check_filters(call, symbol, quantity, in_quote, price, stop)
     if in_quote and side == "SELL":
         # The engine takes amounts of money for purchases alone; a sale of so much money is a sale of so much base.
         quantity, in_quote = _base_for(call, symbol, quantity), False
@@ -147,8 +174,10 @@ def check_order(call: Call) -> Checked:
         post_only=kind == "LIMIT_MAKER",
         fee_in_base=side == "BUY",
         client_id=client_id or made_client_id(call),
+        trigger=TRIGGERS.get(kind.removesuffix("_LIMIT"), ""),
+        stop_price=stop,
     )
-    default = "ACK" if kind == "LIMIT_MAKER" else "FULL"
+    default = "FULL" if kind in ("LIMIT", "MARKET") else "ACK"
     return Checked(symbol, request, reply_type or default)
 
 
@@ -159,16 +188,16 @@ def made_client_id(call: Call, what: str = "order") -> str:
 
 
 def check_filters(
-    call: Call, symbol: BinanceSymbol, side: str, quantity: Decimal, in_quote: bool, price: Decimal | None
+    call: Call, symbol: BinanceSymbol, quantity: Decimal, in_quote: bool, price: Decimal | None, stop: Decimal | None
 ) -> None:
     """Raise BinanceError unless an order keeps the symbol's filters."""
     market = symbol.market
     quote = call.exchange.prices.quote(market.symbol, call.now_s)
-    if price is not None:
-        if not market.tick_size <= price <= symbol.price_max or price % market.tick_size:
+    for each in (price, stop):
+        if each is not None and (not market.tick_size <= each <= symbol.price_max or each % market.tick_size):
             raise filter_failure("PRICE_FILTER")
-        if not quote.last * PRICE_SHARE_MIN <= price <= quote.last * PRICE_SHARE_MAX:
-            raise filter_failure("PERCENT_PRICE_BY_SIDE")
+    if price is not None and not quote.last * PRICE_SHARE_MIN <= price <= quote.last * PRICE_SHARE_MAX:
+        raise filter_failure("PERCENT_PRICE_BY_SIDE")
     if in_quote:
         if _base_for(call, symbol, quantity) < market.order_min:
             raise refused(_REFUSALS[OrderRefused.TOO_SMALL])
@@ -178,7 +207,7 @@ def check_filters(
             raise filter_failure("LOT_SIZE")
         if price is None and quantity > symbol.market_quantity_max:
             raise filter_failure("MARKET_LOT_SIZE")
-        notional = quantity * (quote.last if price is None else price)
+        notional = quantity * (price or stop or quote.last)
     above = price is not None and notional > symbol.notional_max and symbol.notional_filter == "NOTIONAL"
     if notional < market.cost_min or above:
         raise filter_failure(symbol.notional_filter)
@@ -198,29 +227,46 @@ def _quantity(values: params.Params, kind: str) -> tuple[Decimal, bool]:
     if quantity is not None and amount is not None:
         raise BinanceError(-1128, "Combination of optional parameters invalid.")
     if amount is not None:
-        _check_number(amount, "quoteOrderQty", "quoteOrderQty")
+        check_number(amount, "quoteOrderQty", "quoteOrderQty")
         return amount, True
     if quantity is None:
         if kind == "MARKET":
             raise BinanceError(-1102, "Param 'quantity' or 'quoteOrderQty' must be sent, but both were empty/null!")
         raise missing("quantity")
-    _check_number(quantity, "quantity", "quantity")
+    check_number(quantity, "quantity", "quantity")
     return quantity, False
 
 
 def _price(values: params.Params, kind: str) -> Decimal | None:
     price = params.decimal(values, "price")
-    if kind == "MARKET":
+    if kind in ("MARKET", *TRIGGERS):
         if price is not None:
             raise not_required("price")
         return None
     if price is None:
         raise missing("price")
-    _check_number(price, "price", "price")
+    check_number(price, "price", "price")
     return price
 
 
-def _check_number(value: Decimal, name: str, word: str) -> None:
+def _stop(values: params.Params, kind: str) -> Decimal | None:
+    """The price that triggers the order. A distance to the price (`trailingDelta`) is not simulated."""
+    waits = kind.removesuffix("_LIMIT") in TRIGGERS
+    if params.text(values, "trailingDelta") is not None:
+        raise unsupported("trailingDelta") if waits else not_required("trailingDelta")
+    stop = params.decimal(values, "stopPrice")
+    if not waits:
+        if stop is not None:
+            raise not_required("stopPrice")
+        return None
+    if stop is None:
+        raise BinanceError(-1102, "Param 'stopPrice' or 'trailingDelta' must be sent, but both were empty/null!")
+    check_number(stop, "stopPrice", "stopPrice")
+    return stop
+
+
+def check_number(value: Decimal, name: str, word: str) -> None:
+    """Raise BinanceError unless a number is above 0 and has no more decimals than any symbol."""
     if value <= 0:
         raise BinanceError(-1013, f"Invalid {word}.")
     if value != round(value, PRECISION_MAX):
@@ -229,7 +275,7 @@ def _check_number(value: Decimal, name: str, word: str) -> None:
 
 def _time_in_force(values: params.Params, kind: str) -> str:
     found = params.choice(values, "timeInForce", TIMES_IN_FORCE, -1115, "Invalid timeInForce.")
-    if kind == "LIMIT":
+    if kind == "LIMIT" or kind.endswith("_LIMIT"):
         if found is None:
             raise missing("timeInForce")
         return found
@@ -239,13 +285,10 @@ def _time_in_force(values: params.Params, kind: str) -> str:
 
 
 def _refuse_unsimulated(values: params.Params) -> None:
-    """Icebergs and pegged prices: refused rather than half done; and what only other types of orders take."""
+    """Icebergs and pegged prices: refused rather than half done."""
     for name in _NEVER:
         if params.text(values, name) is not None:
             raise unsupported(name)
-    for name in ("stopPrice", "trailingDelta"):
-        if params.text(values, name) is not None:
-            raise not_required(name)
     params.integer(values, "strategyId")
     strategy_type = params.integer(values, "strategyType")
     if strategy_type is not None and strategy_type < STRATEGY_TYPE_MIN:

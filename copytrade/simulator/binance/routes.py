@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from copytrade.simulator.binance import account_calls, change_order, lookups, place_order, public
+from copytrade.simulator.binance import account_calls, change_order, lookups, order_list, place_order, public
 from copytrade.simulator.binance.call import Handler, PublicHandler
 from copytrade.simulator.binance.keys import READING, TRADING
 from copytrade.simulator.binance.limits import Weigher
@@ -99,6 +99,15 @@ PRIVATE_CALLS: dict[tuple[str, str], Private] = {
         frozenset({"symbol", "orderId", "origClientOrderId", "newClientOrderId", "newQty"}),
         weight=4,
     ),
+    ("POST", "/api/v3/orderList/oco"): _trade(order_list.new_oco, order_list.OCO_PARAMS),
+    ("DELETE", "/api/v3/orderList"): _trade(
+        order_list.cancel_list, frozenset({"symbol", "orderListId", "listClientOrderId", "newClientOrderId"})
+    ),
+    ("GET", "/api/v3/orderList"): Private(
+        order_list.get_list, _always(4), frozenset({"orderListId", "origClientOrderId"})
+    ),
+    ("GET", "/api/v3/openOrderList"): Private(order_list.open_lists, _always(6), frozenset()),
+    ("GET", "/api/v3/allOrderList"): Private(order_list.all_lists, _always(20), _SPAN | frozenset({"fromId"})),
     ("GET", "/api/v3/order"): Private(
         lookups.get_order, _always(4), frozenset({"symbol", "orderId", "origClientOrderId"})
     ),

@@ -16,6 +16,7 @@ from copytrade.simulator.binance.keys import (
     DEFAULT_PERMISSIONS,
     PERMISSIONS,
     ApiKey,
+    Signed,
     check_signature,
     check_time,
     known_key,
@@ -24,6 +25,7 @@ from copytrade.simulator.binance.keys import (
 )
 from copytrade.simulator.binance.limits import OrderLimit, WeightLimit
 from copytrade.simulator.binance.listing import BY_MARKET, MARKETS
+from copytrade.simulator.binance.parts import ListIds, Lists, Part, parts_of
 from copytrade.simulator.binance.routes import (
     PRIVATE_CALLS,
     PUBLIC_CALLS,
@@ -32,10 +34,12 @@ from copytrade.simulator.binance.routes import (
     Private,
     Public,
 )
+from copytrade.simulator.binance.stream import PATH, BinanceStream
 from copytrade.simulator.books import Books
 from copytrade.simulator.exchange import Exchange
 from copytrade.simulator.faults import Fault
 from copytrade.simulator.ids import letters_for
+from copytrade.simulator.orders import Order
 from copytrade.simulator.prices import PriceProcess
 from copytrade.simulator.storage import Store
 from copytrade.simulator.venue import Clock, Credentials, Incoming, Reply, SimulatedVenue
@@ -43,6 +47,7 @@ from copytrade.simulator.venue import Clock, Credentials, Incoming, Reply, Simul
 FIRST_ORDER_ID = 28_000_000_000  # beyond 32 bits, as the exchange's are
 FIRST_TRADE_ID = 3_400_000_000
 KEY_CHARACTERS = 64
+SUBSCRIBE_WEIGHT = 2
 LOOPBACK = ("127.0.0.1", "::1")
 JSON_TYPE = "application/json;charset=UTF-8"
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
@@ -82,15 +87,20 @@ class BinanceSimulator(SimulatedVenue):
         prices = PriceProcess(seed, MARKETS, volatility, spread, price_step_s)
         records = None if store is None else Store(store)
         books = Books(
-            MARKETS, lambda number: str(FIRST_ORDER_ID + number), lambda number: str(FIRST_TRADE_ID + number), records
+            MARKETS,
+            lambda number: str(FIRST_ORDER_ID + 2 * number),  # every second id is kept for the other order of a list
+            lambda number: str(FIRST_TRADE_ID + number),
+            records,
         )
         super().__init__(Exchange(books, prices, fill_delay_ms / 1000, fill_parts), clock, seed, records)
         self._keys: dict[str, ApiKey] = {}
         self._weights = WeightLimit(rate_limits, weight_per_minute)
         orders = OrderLimit(rate_limits, orders_per_10_s, orders_per_day)
-        self._desk = Desk(orders, unverified or Unverified(), weight_per_minute)
+        self._desk = Desk(orders, Lists(self._save_list), unverified or Unverified(), weight_per_minute)
         if records is not None:
             self._load_keys(records)
+            for order_id, record in records.load("list"):
+                self._desk.lists.add(books.by_order_id[order_id], ListIds(**record), stored=True)
 
     # -- accounts and keys -------------------------------------------------------------------------
 
@@ -170,6 +180,25 @@ class BinanceSimulator(SimulatedVenue):
         api_key = self._keys.get(incoming.headers.get("x-mbx-apikey", ""))
         method = f"{incoming.verb} {incoming.path}"
         return method, None if api_key is None else api_key.account, None if api_key is None else api_key.key
+
+    def open_stream(self, incoming: Incoming) -> BinanceStream | None:
+        """The WebSocket API, which carries the private stream."""
+        if incoming.path != PATH:
+            return None
+
+        def sign_in(values: params.Params, signed: Signed) -> ApiKey:
+            now_s = self.clock()
+            self._weights.charge(incoming.remote, SUBSCRIBE_WEIGHT, now_s)
+            api_key = known_key(self._keys, values.get("apiKey"), incoming.remote)
+            check_time(values, now_s, now_s, self._desk.unverified.recv_window_code)
+            check_signature(api_key, signed)
+            return api_key
+
+        return BinanceStream(sign_in, self._parts, self.books.accounts.__getitem__, self.clock())
+
+    def _parts(self, order: Order) -> tuple[Part, ...]:
+        fills = [self.books.fills[number - 1] for number in order.fills]
+        return parts_of(order, self._desk.lists.of(order), fills)
 
     def error_reply(self, text: str) -> Reply:
         """The error that a text names: see `errors.from_text`."""
@@ -254,6 +283,10 @@ class BinanceSimulator(SimulatedVenue):
 
     def _secret(self, name: str) -> str:
         return letters_for(self.seed, "binance secret", name, count=KEY_CHARACTERS)
+
+    def _save_list(self, order_id: str, ids: ListIds) -> None:
+        if self._store is not None:
+            self._store.put("list", order_id, {"profit": ids.profit, "loss": ids.loss})
 
     def _save_key(self, api_key: ApiKey) -> None:
         if self._store is None:

@@ -12,6 +12,7 @@ import asyncio
 import json
 import math
 from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
 from decimal import Decimal
 from typing import Any, NoReturn
 
@@ -67,36 +68,36 @@ class UserStream:
         Closing it closes the connection.
         """
         failure = ""
-        # No proxy and no .netrc from the environment, as everywhere else.
-        session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
         try:
-            async with asyncio.timeout(self._up_s):
-                socket = await self._connect(session)
-                messages = self._messages(socket)
-                first = await anext(messages)
-            self._confirm(first)
-            yield None
-            async for message in messages:
-                yield self._event(message)
+            # No proxy and no .netrc from the environment, as everywhere else.
+            async with (
+                aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), trust_env=False) as session,
+                await self._connected(session) as socket,
+                aclosing(self._messages(socket)) as messages,
+            ):
+                async with asyncio.timeout(self._up_s):
+                    await socket.send_json({"id": _REQUEST_ID, "method": SUBSCRIBE, "params": self._subscription()})
+                    first = await anext(messages)
+                self._confirm(first)
+                yield None
+                async for message in messages:
+                    yield self._event(message)
         except TimeoutError:
             failure = f"it did not come up within {self._up_s:g} s"
         except (aiohttp.ClientError, OSError, ValueError) as error:
             failure = type(error).__name__  # its text may hold the request
-        finally:
-            await session.close()
         # Raised out here, so that it has none of the client's exceptions as its context.
         raise VenueUnavailable(f"{self._account}: Binance's stream of orders broke: {failure or 'it was closed'}")
 
-    async def _connect(self, session: aiohttp.ClientSession) -> aiohttp.ClientWebSocketResponse:
-        socket = await session.ws_connect(
-            self._url,
-            autoping=False,
-            max_msg_size=_MESSAGE_MAX_BYTES,
-            headers={"User-Agent": "copytrade"},
-            timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
-        )
-        await socket.send_json({"id": _REQUEST_ID, "method": SUBSCRIBE, "params": dict(self._subscription())})
-        return socket
+    async def _connected(self, session: aiohttp.ClientSession) -> aiohttp.ClientWebSocketResponse:
+        async with asyncio.timeout(self._up_s):
+            return await session.ws_connect(
+                self._url,
+                autoping=False,
+                max_msg_size=_MESSAGE_MAX_BYTES,
+                headers={"User-Agent": "copytrade"},
+                timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
+            )
 
     async def _messages(self, socket: aiohttp.ClientWebSocketResponse) -> AsyncGenerator[Mapping[str, Any], None]:
         """What Binance says. Raises `VenueUnavailable` on silence, at the end, and for what is no message."""
