@@ -164,6 +164,7 @@ def _listening(host: str, port: int) -> socket.socket:
     try:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.bind((host, port))
+        made.listen(_BACKLOG)  # at once: whoever reads the address on the screen may come before the server has begun
         made.setblocking(False)
     except BaseException:
         made.close()
