@@ -133,14 +133,12 @@ class VenueScan:
         self._round_of_candle = self._seen_of_candle = -1
 
     async def run(self) -> None:
-        """One batch after the other, spaced by the venue's public limit."""
+        """One batch after the other."""
         services = self._scanner.services
         try:
             while True:
-                started_s = self._loop_s()
                 calls = await self.step()
-                space_s = spacing_s(calls, self._source.calls_per_s, self._rules) if calls else _NOTHING_TO_SCAN_S
-                await services.pause(max(_PAUSE_MIN_S, space_s - (self._loop_s() - started_s)))
+                await services.pause(_PAUSE_MIN_S if calls else _NOTHING_TO_SCAN_S)
         except ServiceStopping:
             return
 
@@ -171,16 +169,18 @@ class VenueScan:
         return calls
 
     async def _look(self, batch: Batch) -> int:
-        shown: list[tuple[Instrument, Candles | None]] = []
-        calls = 0
+        """One market after the other, evenly spaced, so that a price which an order waits for never stands behind more
+        than one of these calls. Each is decided on at once: a signal must not wait for the rest of its batch."""
+        calls, space_s = 0, spacing_s(1, self._source.calls_per_s, self._rules)
         for market in batch.markets:
             if self.breaker.state(self._loop_s()) is BreakerState.OPEN:
                 break
             calls += 1
+            started_s = self._loop_s()
             candles = await self._candles(market)
             if candles is not None:
-                shown.append((market, candles))
-        await self._scanner.asked.answer(shown)
+                await self._scanner.asked.answer([(market, candles)])
+            await self._scanner.services.pause(space_s - (self._loop_s() - started_s))
         return calls
 
     async def _candles(self, market: Instrument) -> Candles | None:

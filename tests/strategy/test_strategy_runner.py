@@ -20,6 +20,7 @@ from copytrade.settings.strategy import ScanSettings
 from copytrade.strategy.guards import EntryGuards
 from copytrade.strategy.port import Candles, Decision, Needs, View, Wish
 from copytrade.wiring.market_data import MarketData
+from copytrade.wiring.strategy import make_runner
 from copytrade.wiring.strategy_runner import Seat, StrategyRunner
 
 BUY = Wish("in", Side.BUY, amount=Amount.of(500))
@@ -228,6 +229,28 @@ async def test_another_strategys_memory_is_nothing_to_this_one(tmp_path: Path) -
             await on.step()
             assert on.note() == {"mine": 1}, "and it does not wipe it out"
         assert other.shown[0].memory is None
+
+
+async def test_apex_runs_as_the_settings_say(tmp_path: Path) -> None:
+    settings = {"master": {"strategy": "apex"}, "apex": {"markets": ["BTC/USD", "ETH/USD"], "settle_s": 0}}
+    with World(tmp_path, settings=settings, simulator={"volatility": 0.0002}) as world:
+        async with world.trading() as desk:
+            told: list[str] = []
+            runner = make_runner(desk.system, told.append)
+            assert runner is not None
+            assert runner.watched() == ["BTC/USD", "ETH/USD"]
+            await runner.step()
+            assert told == []
+
+
+async def test_what_another_strategy_left_behind_is_told(tmp_path: Path) -> None:
+    with World(tmp_path, settings={"master": {"strategy": "apex"}}) as world:
+        async with stage(world, Scripted(in_then_out)) as on:
+            await on.step()
+        async with world.trading() as desk:
+            told: list[str] = []
+            make_runner(desk.system, told.append)
+            assert any("nobody looks after BTC/USD (of scripted)" in text for text in told)
 
 
 # -- candles -----------------------------------------------------------------------------------------------------------
