@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from decimal import Decimal
 from typing import Any
 
@@ -9,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulator_client import FakeClock, MemoryClient, quiet_kraken
 
+from copytrade.simulator.exchange import OrderRefused
 from copytrade.simulator.kraken import KrakenSimulator
+from copytrade.simulator.orders import NewOrder
 
 PAIRS = {"XBTUSD": "60000", "ETHXBT": "0.05", "XDGUSD": "0.15", "ETHUSDC": "3000"}
 actions = st.one_of(
@@ -27,6 +30,15 @@ actions = st.one_of(
     st.tuples(st.just("cancel")),
     st.tuples(st.just("amend"), st.decimals("0.0001", "10", places=8), st.integers(-200, 200)),
     st.tuples(st.just("fault"), st.sampled_from(["partial_cancel", "hide", "cancel_pending"])),
+    st.tuples(
+        st.just("trigger"),
+        st.sampled_from(["buy", "sell"]),
+        st.sampled_from(["stop", "take_profit", "bracket"]),
+        st.decimals("0.0001", "0.02", places=8),
+        st.integers(-200, 200),
+        st.one_of(st.none(), st.integers(-200, 200)),
+        st.booleans(),
+    ),
 )
 
 
@@ -56,6 +68,8 @@ def act(client: MemoryClient, clock: FakeClock, action: tuple[Any, ...]) -> None
         client.ok("Balance")
     elif action[0] == "cancel":
         client.ok("CancelAll")
+    elif action[0] == "trigger":
+        trigger(client.simulator, *action[1:])
     elif action[0] == "fault":
         client.simulator.add_fault(action[1], count=1)
     else:
@@ -63,6 +77,20 @@ def act(client: MemoryClient, clock: FakeClock, action: tuple[Any, ...]) -> None
             client.envelope(
                 "AmendOrder", txid=txid, order_qty=str(action[1]), limit_price=price("XBTUSD", action[2])
             )
+
+
+def trigger(
+    simulator: KrakenSimulator, side: str, kind: str, volume: Decimal, stop: int, limit: int | None, late: bool
+) -> None:
+    """An order that waits for a price, of any kind that some venue has; the money may be held at the trigger only."""
+    stop_price = Decimal(price("XBTUSD", stop))
+    limit_price = None if limit is None else Decimal(price("XBTUSD", limit))
+    prices = {"trigger": kind, "stop_price": stop_price, "limit_price": limit_price, "holds_at_trigger": late}
+    if kind == "bracket":
+        prices = {"bracket_stop": stop_price, "limit_price": limit_price or Decimal(price("XBTUSD", -stop))}
+    simulator.exchange.advance(simulator.clock())
+    with contextlib.suppress(OrderRefused):
+        simulator.exchange.submit(NewOrder("alice_smith", "BTC/USD", side, volume, **prices))
 
 
 def check(simulator: KrakenSimulator) -> None:
@@ -84,7 +112,7 @@ def check(simulator: KrakenSimulator) -> None:
         assert order.filled <= order.volume or order.request.volume_in_quote
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=300, deadline=None, derandomize=True)
 @given(st.lists(actions, max_size=25), st.integers(1, 3), st.sampled_from([0, 300]))
 def test_money_is_conserved(steps: list[tuple[Any, ...]], fill_parts: int, fill_delay_ms: int) -> None:
     clock = FakeClock()
