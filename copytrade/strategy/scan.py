@@ -37,11 +37,11 @@ class Health:
     """How well a venue's public side answers, in percent of its last 50 answers. A slow one counts half."""
 
     def __init__(self, slow_s: float) -> None:
-        self._slow_s = slow_s
+        self.slow_s = slow_s
         self._outcomes: deque[float] = deque(maxlen=_OUTCOMES_KEPT)
 
     def answered(self, took_s: float) -> None:
-        self._outcomes.append(1.0 if took_s <= self._slow_s else _SLOW_COUNTS)
+        self._outcomes.append(1.0 if took_s <= self.slow_s else _SLOW_COUNTS)
 
     def failed(self) -> None:
         self._outcomes.append(0.0)
@@ -77,7 +77,7 @@ class Breaker:
     """Stops the calls to one venue after so many errors in a row, and tries one of them after a while."""
 
     def __init__(self, rules: ScanRules) -> None:
-        self._rules = rules
+        self.rules = rules
         self._errors = 0
         self._opened_at_s: float | None = None
 
@@ -90,7 +90,7 @@ class Breaker:
         """How long until a call may be tried; 0 when one may now."""
         if self._opened_at_s is None:
             return 0.0
-        return max(0.0, self._opened_at_s + self._rules.open_for_s - now_s)
+        return max(0.0, self._opened_at_s + self.rules.open_for_s - now_s)
 
     def answered(self) -> None:
         """A call went well: closed."""
@@ -99,7 +99,7 @@ class Breaker:
     def failed(self, now_s: float) -> bool:
         """A call failed; True when that opened it. The one call of a half-open breaker opens it again at once."""
         self._errors += 1
-        if self._opened_at_s is None and self._errors < self._rules.errors_to_open:
+        if self._opened_at_s is None and self._errors < self.rules.errors_to_open:
             return False
         self._opened_at_s = now_s
         return True

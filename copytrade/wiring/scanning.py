@@ -144,6 +144,8 @@ class VenueScan:
 
     async def step(self) -> int:
         """One batch; returns how many candle calls it made. Waits while the breaker is open."""
+        self._rules = self.breaker.rules = rules_of(self._scanner.settings())  # changed settings count at once
+        self.health.slow_s = self._rules.slow_s
         await self._scanner.services.pause(self.breaker.wait_s(self._loop_s()))
         await self._scanner.services.pause(self.wait_s())
         await self._read_figures()
