@@ -141,3 +141,14 @@ def order_answer(client_id: str | None = None, **changes: Any) -> dict[str, Any]
 
 def refused(code: int, message: str = "words", status: str = "400 Bad Request", headers: str = "") -> bytes:
     return http({"code": code, "msg": message}, status, headers)
+
+
+def order_row(**changes: Any) -> dict[str, Any]:
+    """An order as Binance's lists show it."""
+    return {
+        "symbol": "BTCUSDT", "orderId": 28, "orderListId": -1, "clientOrderId": "web_28", "price": "49000.00000000",
+        "origQty": "0.00100000", "executedQty": "0.00000000", "cummulativeQuoteQty": "0.00000000", "status": "NEW",
+        "timeInForce": "GTC", "type": "LIMIT", "side": "BUY", "stopPrice": "0.00000000", "icebergQty": "0.00000000",
+        "time": 1784635200000, "updateTime": 1784635200000, "isWorking": True, "workingTime": 1784635200000,
+        "origQuoteOrderQty": "0.00000000", "selfTradePreventionMode": "EXPIRE_MAKER", **changes,
+    }  # fmt: skip

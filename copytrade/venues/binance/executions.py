@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
@@ -120,23 +121,24 @@ class Executions:
         other_fee = await self._in_quote(trades.fees.other, instrument.quote)
         return as_execution(order, trades, other_fee, self._venue.clock())
 
-    async def fetch_trades(self, orders: Iterable[OrderView], since_ms: int, instrument: Instrument) -> None:
-        """Read the trades of several orders of a market at once, where that is cheaper; they are all kept.
+    async def fetch_trades(self, rows: Iterable[Row], instrument: Instrument) -> None:
+        """Read the trades of several orders of a market at once, where that is cheaper; they are kept.
 
-        All trades of these orders are at `since_ms` (on Binance's clock) or later. Raises `VenueError`.
+        Raises `VenueError`.
         """
-        wanted = [order for order in orders if order.executed and not self._kept(order)]
+        wanted = [row for row in rows if row.view.executed and not self._kept(row.view)]
         if len(wanted) <= _ONE_BY_ONE_MAX:
             return
+        since_ms = math.floor(min(row.placed_at for row in wanted).timestamp() * 1000)
         fields = {"symbol": instrument.venue_symbol, "startTime": str(since_ms), "limit": str(TRADES_PAGE)}
         entries = await self._pages(fields, {"symbol": instrument.venue_symbol}, TRADES_WEIGHT)
         by_order = defaultdict(list)
         for entry in entries:
             by_order[entry["orderId"]].append(entry)
-        for order in wanted:
-            trades = read_trades(by_order[order.order_id], instrument, "qty")
-            if trades.quantity >= order.executed:
-                self._keep(order, trades)
+        for row in wanted:
+            trades = read_trades(by_order[row.view.order_id], instrument, "qty")
+            if trades.quantity >= row.view.executed:
+                self._keep(row.view, trades)
 
     # -- inside ------------------------------------------------------------------------------------------------
 

@@ -76,7 +76,8 @@ class Listing:
         markets |= self._markets_of(changed, holdings, every_quote=fresh)
         found: Rows = {}
         for symbol in sorted(markets):
-            found |= await self._market(symbol, since_there)
+            if self.instrument(symbol) is not None:
+                found |= await self._market(symbol, since_there)
         await self._add_open(open_now, found)
         await self._complete_lists(found, since_there)
         orders = await self._told_of(found, since_there)
@@ -128,20 +129,21 @@ class Listing:
 
     async def _market(self, symbol: str, since: datetime) -> Rows:
         """The orders of a market: its newest, and all that came at `since` or later."""
-        newest = self._rows(await self._page({"symbol": symbol}))
-        if len(newest) < PAGE:
+        result = await self._page({"symbol": symbol})
+        newest = self._rows(result)
+        if len(result) < PAGE:
             return newest
         if min(row.placed_at for row in newest.values()) < since - timedelta(milliseconds=OVERLAP_MS):
             return newest
         fields = {"symbol": symbol, "startTime": str(math.floor(since.timestamp() * 1000) - OVERLAP_MS)}
         found = dict(newest)
         for _ in range(self._venue.options.pages_max):
-            page = self._rows(await self._page(fields))
+            result = await self._page(fields)
+            page = self._rows(result)
             found |= page
-            last = max((order_id for _, order_id in page), default=0)
-            if len(page) < PAGE:
+            if len(result) < PAGE:
                 return found
-            fields = {"symbol": symbol, "orderId": str(last + 1)}
+            fields = {"symbol": symbol, "orderId": str(max(order_id for _, order_id in page) + 1)}
         raise VenueError(
             f"{self._account}: more than {self._venue.options.pages_max * PAGE} orders in {symbol} since {since}: the "
             "list of orders has no end. Look the account up by hand at binance.com"
@@ -151,10 +153,23 @@ class Listing:
         return await self._reads.call(ALL_ORDERS, {**fields, "limit": str(PAGE)}, ALL_ORDERS_WEIGHT)
 
     def _rows(self, result: Any) -> Rows:
+        """The orders of a list; one that makes no sense is left out of it, and not the list for it.
+
+        Raises `VenueUnavailable` for what is no list of orders.
+        """
         if not isinstance(result, list):
             raise VenueUnavailable(f"{self._account}: Binance's list of orders is no list")
-        rows = [read_row(entry) for entry in result]
-        return {(row.view.symbol, row.view.order_id): row for row in rows}
+        rows: Rows = {}
+        for entry in result:
+            try:
+                row = read_row(entry)
+            except VenueUnavailable as error:
+                self._warn(str(entry.get("orderId")) if isinstance(entry, dict) else "without an id", str(error))
+                continue
+            rows[row.view.symbol, row.view.order_id] = row
+        if result and not rows:
+            raise VenueUnavailable(f"{self._account}: nothing in Binance's list of orders can be read")
+        return rows
 
     async def _add_open(self, open_now: Rows, found: Rows) -> None:
         """Make the lists agree: markets' lists may lag behind that of open orders, which comes from the engine."""
@@ -186,8 +201,7 @@ class Listing:
         for symbol, rows in by_market.items():
             instrument = self.instrument(symbol)
             if instrument is not None:
-                first_ms = math.floor(min(row.placed_at for row in rows).timestamp() * 1000)
-                await self._executions.fetch_trades([row.view for row in rows], first_ms, instrument)
+                await self._executions.fetch_trades(rows, instrument)
         told = []
         for unit in units:
             if (order := await self.listed(unit)) is not None:
