@@ -3,16 +3,22 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test quick check bench soak clean
+.PHONY: run test quick check browser bench soak clean
 
 run: $(VENV)/.run
 	$(BIN)/python run_master.py
 
-test: $(VENV)/.dev check
+test: $(VENV)/.dev browser check
 	$(BIN)/python -m pytest -n 2
 
 quick: $(VENV)/.dev
 	$(BIN)/python -m pytest -m "not slow" -n 2
+
+# For the tests of the web console. Where it cannot be had, those tests skip and say so.
+browser:
+	@command -v chromium >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get -qq update \
+	  && DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends chromium >/dev/null; } \
+	  || echo "no Chromium here: the tests that need a browser will skip (Debian: apt-get install chromium)"
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

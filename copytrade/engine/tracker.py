@@ -31,7 +31,7 @@ class Tracker:
         left = self._open.get(key)
         return left is not None and len(left) == 1 and order_id in left
 
-    def keys(self) -> list[str]:
+    def open_keys(self) -> list[str]:
         """Everything that is not dealt with."""
         return list(self._open)
 

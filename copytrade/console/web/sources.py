@@ -108,7 +108,7 @@ class EngineSources:
         # Planned and not yet on the wire: what has just begun is under way. What stays open for longer waits for
         # something else (a parked lane, an unknown outcome), and pages need not wait for that.
         now = time.monotonic()
-        self._begun = {key: self._begun.get(key, now) for key in self._engine.tracker.keys()}
+        self._begun = {key: self._begun.get(key, now) for key in self._engine.tracker.open_keys()}
         return any(now - at < _JUST_BEGUN_S for at in self._begun.values())
 
     def now(self) -> datetime:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import re
 import socket
 import subprocess
 import sys
@@ -14,6 +17,7 @@ from typing import Any
 import pytest
 from console_world import PAPER, REPOSITORY, Program, World
 
+from copytrade.console.web.access import TokenFile
 from copytrade.settings.console import ConsoleSettings
 from copytrade.settings.faults import SettingsError
 from copytrade.settings.model import Settings
@@ -59,6 +63,24 @@ def test_the_worker_says_where_and_a_token_made_by_the_command_opens_it(tmp_path
     for path in world.state.rglob("*"):
         if path.is_file():
             assert token.encode() not in path.read_bytes()
+
+
+def test_the_first_token_is_shown_on_a_terminal_and_only_once(tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from copytrade.settings.redaction import Redactor\n"
+        "from copytrade.console.web.access import TokenFile\n"
+        "from copytrade.console.web.starting import show_first_token\n"
+        "redactor = Redactor()\n"
+        "for _ in range(2): show_first_token(TokenFile(Path(sys.argv[1])), redactor, print)\n"
+    )
+    ours, theirs = pty.openpty()
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], cwd=REPOSITORY, stdout=theirs, check=True)
+    os.close(theirs)
+    shown = os.read(ours, 10_000).decode()
+    os.close(ours)
+    (token,) = re.findall(r"ct_[\w-]+", shown)
+    assert "shown only now" in shown
+    assert TokenFile(tmp_path).matches(token)
 
 
 def test_a_port_that_is_taken_stops_nothing(tmp_path: Path) -> None:
