@@ -7,13 +7,15 @@ from datetime import datetime
 from decimal import Decimal
 
 from copytrade.copying.kinds import Asked, Form, form_at
+from copytrade.copying.limits import REASONS
 from copytrade.copying.rules import CopyRules, FollowerBook
-from copytrade.copying.sizing import NotSized, Sized, size_entry, size_exit
+from copytrade.copying.sizing import NotSized, Sized, ideal_entry, size_entry, size_exit
 from copytrade.domain.account import Mode
 from copytrade.domain.copy import Approved, Decision, Deferred, Skipped
 from copytrade.domain.ids import copy_id
 from copytrade.domain.instrument import Instrument, MarketStatus
-from copytrade.domain.money import Price
+from copytrade.domain.limits import Carry
+from copytrade.domain.money import NO_QUANTITY, Price, Quantity
 from copytrade.domain.order import Effect, OrderKind, Side
 from copytrade.domain.reasons import Reason
 from copytrade.domain.signal import Signal
@@ -37,7 +39,8 @@ def decide(
 
     A deferred copy is decided again, under its own `order_id`, when what it waited for is known.
     """
-    copy = _Copy(signal, book, order_id or copy_id(signal.signal_id, book.terms.account, leg), leg)
+    ideal = ideal_entry(signal, book, rules) if signal.effect is Effect.ENTRY else NO_QUANTITY
+    copy = _Copy(signal, book, order_id or copy_id(signal.signal_id, book.terms.account, leg), leg, ideal)
     if signal.effect is Effect.ENTRY:
         return _decide_entry(copy, rules, now)
     return _decide_exit(copy, rules)
@@ -58,17 +61,18 @@ def entry_expired(signal: Signal, rules: CopyRules, now: datetime) -> bool:
 class _Copy:
     """A copy in the making: what its three possible ends have in common."""
 
-    __slots__ = ("book", "leg", "order_id", "signal", "symbol")
+    __slots__ = ("book", "ideal", "leg", "order_id", "signal", "symbol")
 
-    def __init__(self, signal: Signal, book: FollowerBook, order_id: str, leg: int) -> None:
-        self.signal, self.book, self.order_id, self.leg = signal, book, order_id, leg
+    def __init__(self, signal: Signal, book: FollowerBook, order_id: str, leg: int, ideal: Quantity) -> None:
+        self.signal, self.book, self.order_id, self.leg, self.ideal = signal, book, order_id, leg, ideal
         self.symbol = book.symbol or signal.symbol
 
-    def skipped(self, reason: Reason, detail: str = "") -> Skipped:
+    def skipped(self, reason: Reason, detail: str = "", carry: Carry | None = None) -> Skipped:
         s = self.signal
         return Skipped(
-            self.order_id, s.signal_id, self.book.terms.account, self.symbol, s.side, s.effect, reason, detail, self.leg
-        )
+            self.order_id, s.signal_id, self.book.terms.account, self.symbol, s.side, s.effect, reason, detail,
+            self.leg, carry, self.ideal,
+        )  # fmt: skip
 
     def approved(self, form: Form, sized: Sized) -> Approved:
         s = self.signal
@@ -76,6 +80,7 @@ class _Copy:
         return Approved(
             self.order_id, s.signal_id, self.book.terms.account, self.symbol, s.side, s.effect, form.kind,
             sized.quantity, s.price, form.limit_price, sized.reason, detail, self.leg, form.stop_price, form.profit,
+            ideal=sized.ideal or self.ideal, carry=sized.carry,
         )  # fmt: skip
 
     def deferred(self, reason: Reason, detail: str = "") -> Deferred:
@@ -91,6 +96,11 @@ def _decide_entry(copy: _Copy, rules: CopyRules, now: datetime) -> Decision:
         return copy.skipped(Reason.DISABLED)
     if terms.mode is not Mode.ACTIVE:
         return copy.skipped(_ENTRY_STOPPED_BY_MODE[terms.mode])
+    mode, name = terms.mode_of((signal.symbol, copy.symbol))
+    if mode is not Mode.ACTIVE:
+        return copy.skipped(Reason.INSTRUMENT_MODE, f"{name} is {mode}")
+    if book.trip is not None:
+        return copy.skipped(REASONS[book.trip.limit], book.trip.detail)
     if book.unreachable is not None:
         return copy.skipped(*book.unreachable)
     instrument = book.instrument
@@ -114,12 +124,14 @@ def _decide_entry(copy: _Copy, rules: CopyRules, now: datetime) -> Decision:
     if instrument.quote != book.currency:
         detail = f"{copy.symbol} against {book.currency}; see copy.stand_ins for what may stand for {instrument.quote}"
         return copy.skipped(Reason.QUOTE_DIFFERS, detail)
+    if terms.max_positions is not None and not book.position and book.instruments >= terms.max_positions:
+        return copy.skipped(Reason.AT_POSITION_LIMIT, f"{book.instruments} of {terms.max_positions}")
     form = _entry_form(copy, instrument, rules)
     if form is None:
         return copy.skipped(Reason.KIND_NOT_OFFERED, signal.order_kind)
     sized = size_entry(signal, book, rules)
     if isinstance(sized, NotSized):
-        return copy.skipped(sized.reason, sized.detail)
+        return copy.skipped(sized.reason, sized.detail, sized.carry)
     return copy.approved(form, sized)
 
 
@@ -151,6 +163,7 @@ def _decide_exit(copy: _Copy, rules: CopyRules) -> Decision:
         form = mirrored
     sized = size_exit(signal.exit_fraction, book.position, signal, book.instrument, book)
     if isinstance(sized, NotSized):
+        copy.ideal = sized.ideal
         return copy.skipped(sized.reason, sized.detail)
     return copy.approved(form, sized)
 

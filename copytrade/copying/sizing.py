@@ -5,17 +5,21 @@ Every division rounds down, so that a size never passes a cap by the last digit 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import ROUND_DOWN, Context, Decimal, localcontext
 
+from copytrade.copying.carrying import carried, carries, kept_with, nothing_left
 from copytrade.copying.rules import Basis, BelowMinimum, CopyRules, FollowerBook
 from copytrade.domain.instrument import Instrument
-from copytrade.domain.money import Amount, Quantity
+from copytrade.domain.limits import Carry
+from copytrade.domain.money import NO_QUANTITY, Amount, Quantity
 from copytrade.domain.reasons import Reason
 from copytrade.domain.signal import Signal, SignalKind
 
 DOWN = Context(prec=34, rounding=ROUND_DOWN)
 """34 digits hold any product of two quantities that a venue can express; quotients are cut, never rounded up."""
+FINEST = Decimal("1e-18")
+_FINE = Context(prec=60, rounding=ROUND_DOWN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,8 @@ class Sized:
     quantity: Quantity
     reason: Reason
     detail: str
+    ideal: Quantity = field(default=NO_QUANTITY, compare=False)  # of an exit, before the step
+    carry: Carry | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +39,8 @@ class NotSized:
 
     reason: Reason
     detail: str
+    ideal: Quantity = field(default=NO_QUANTITY, compare=False)
+    carry: Carry | None = None
 
 
 def size_entry(signal: Signal, book: FollowerBook, rules: CopyRules) -> Sized | NotSized:
@@ -52,6 +60,8 @@ def size_entry(signal: Signal, book: FollowerBook, rules: CopyRules) -> Sized | 
         scaled = _scaled(signal, book, rules)
         if isinstance(scaled, NotSized):
             return scaled
+        before = carried(signal, book, rules)
+        own, scaled = scaled, scaled + before
         cap, cap_reason, cap_detail = _cap(signal, book, rules, equity, free)
         if book.chained and cap_reason is not Reason.CAPPED_BY_CASH:  # what has filled is paid for, and counts
             cap = Quantity(max(Decimal(0), cap.value - book.chained.value))
@@ -61,12 +71,19 @@ def size_entry(signal: Signal, book: FollowerBook, rules: CopyRules) -> Sized | 
         quantity = quantity.rounded_down(instrument.lot_step)
         shortfall = instrument.below_minimum(signal.side, quantity, lowest)
         if shortfall is None:
-            return Sized(quantity, reason, cap_detail if reason is not Reason.SIZED_BY_RATIO else "")
+            detail = cap_detail if reason is not Reason.SIZED_BY_RATIO else ""
+            if before:
+                detail = f"{before} of it carried from earlier signals{'; ' if detail else ''}{detail}"
+            spent = nothing_left(signal) if book.carried and carries(signal, book, rules) else None
+            return Sized(quantity, reason, detail, carry=spent)
         if rules.below_minimum is BelowMinimum.ROUND_UP:
             smallest = instrument.minimum_at(signal.side, lowest)
             if smallest <= cap:
                 return Sized(smallest, Reason.ROUNDED_UP, shortfall)
             shortfall += f"; rounding up to {smallest} {instrument.base} would pass the cap ({cap_detail})"
+        if carries(signal, book, rules) and scaled <= cap:
+            kept = kept_with(signal, own, before, book)
+            return NotSized(Reason.CARRIED, f"{shortfall}; {kept.quantity} are kept", carry=kept)
         if cap < scaled and cap_reason in (Reason.CAPPED_BY_CASH, Reason.CAPPED_BY_EXPOSURE):
             return NotSized(_SPENT[cap_reason], f"{cap_detail}; {shortfall}")
         return NotSized(Reason.BELOW_MINIMUM, shortfall)
@@ -109,6 +126,25 @@ def _scaled(signal: Signal, book: FollowerBook, rules: CopyRules) -> Quantity | 
             return NotSized(Reason.NOTHING_MISSING, f"{book.chained} of {scaled} has filled already")
         return scaled - book.chained
     return scaled
+
+
+def ideal_entry(signal: Signal, book: FollowerBook, rules: CopyRules) -> Quantity:
+    """What the ratio alone makes of the whole order, before caps, steps and minimums; zero where that is not known.
+
+    Given to 18 digits behind the point, finer than any venue's step, so that it is the same in every sum.
+    """
+    by_cash = rules.basis is Basis.CASH
+    master = signal.cash_before if by_cash else signal.equity_before
+    follower = book.cash if by_cash else book.equity
+    if signal.kind is SignalKind.REPAIR or master is None or master.value <= 0 or follower is None:
+        return NO_QUANTITY
+    with localcontext(DOWN):
+        return exact(signal.quantity.value * follower.value * book.terms.multiplier / master.value)
+
+
+def exact(value: Decimal) -> Quantity:
+    """A quantity to 18 digits behind the point."""
+    return Quantity(value.quantize(FINEST, context=_FINE).normalize(_FINE))
 
 
 def _missing(signal: Signal, book: FollowerBook) -> Quantity | NotSized:
@@ -178,8 +214,10 @@ def size_exit(
             if isinstance(missing, NotSized):
                 return missing
             quantity = min(missing, position)
+        ideal = exact(quantity.value)
         quantity = quantity.rounded_down(instrument.lot_step)
         if shortfall := instrument.below_minimum(signal.side, quantity, signal.price):
-            return NotSized(Reason.BELOW_MINIMUM, f"{shortfall}; {position} {instrument.base} stays in the position")
+            detail = f"{shortfall}; {position} {instrument.base} stays in the position"
+            return NotSized(Reason.BELOW_MINIMUM, detail, ideal)
     reason = Reason.WHOLE_POSITION if whole else Reason.FRACTION_OF_POSITION
-    return Sized(quantity, reason, f"of {position} {instrument.base} held")
+    return Sized(quantity, reason, f"of {position} {instrument.base} held", ideal)

@@ -105,7 +105,7 @@ class OrderRecord:
         if self.profit is not None:
             fields.append(_text(self.profit))
         if self.ideal:
-            fields.append(["ideal", str(self.ideal)])
+            fields.append(f"ideal {self.ideal}")
         return fields
 
     def digest(self) -> int:

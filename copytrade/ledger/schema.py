@@ -223,7 +223,8 @@ def create(path: Path, created_at: datetime) -> None:
     os.close(os.open(building, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     try:
         with contextlib.closing(sqlite3.connect(building, isolation_level=None)) as connection:
-            connection.executescript(f"PRAGMA synchronous = FULL; BEGIN; {_TABLES} {_EQUITY_HISTORY} {_NOTES} {_STANDING} {_JOINED}")
+            tables = " ".join([_TABLES, _EQUITY_HISTORY, _NOTES, _STANDING, _JOINED])
+            connection.executescript(f"PRAGMA synchronous = FULL; BEGIN; {tables}")
             connection.execute(
                 "INSERT INTO meta VALUES (1, ?, ?, 0, 0, 0, '0', 0, '0', NULL, NULL)", (VERSION, created_at.isoformat())
             )

@@ -80,6 +80,9 @@ def test_a_ledger_of_version_1_gets_the_table_and_keeps_its_state(path: Path) ->
         connection.execute("ALTER TABLE orders DROP COLUMN stop_price")
         connection.execute("ALTER TABLE orders DROP COLUMN cancel")
         connection.execute("ALTER TABLE orders DROP COLUMN profit")
+        connection.execute("DROP TABLE standing")
+        connection.execute("DROP TABLE joined")
+        connection.execute("ALTER TABLE orders DROP COLUMN ideal")
         connection.execute("UPDATE meta SET schema_version = 1")
     with Ledger.open(path) as ledger:
         assert ledger.state.hash() == before

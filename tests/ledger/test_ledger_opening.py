@@ -213,6 +213,8 @@ def make_v0(path: Path) -> None:
         "ALTER TABLE orders DROP COLUMN stop_price",
         "ALTER TABLE orders DROP COLUMN cancel",
         "ALTER TABLE orders DROP COLUMN profit",
+        "ALTER TABLE orders DROP COLUMN ideal",
+        "DROP TABLE joined",
         "UPDATE meta SET schema_version = 0, signals_digest = 'abc'",
     )
 
