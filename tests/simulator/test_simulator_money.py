@@ -131,6 +131,8 @@ def test_money_is_conserved(steps: list[tuple[Any, ...]], fill_parts: int, fill_
         "USDC": Decimal(70),
     }
     client = MemoryClient(simulator, simulator.add_account("alice_smith", balances))
+    for symbol in ("BTC/USD", "ETH/BTC", "DOGE/USD", "ETH/USDC"):  # the actions' prices are about these
+        simulator.set_price(symbol, simulator.exchange.markets[symbol].start_price)
     for step in steps:
         act(client, clock, step)
         check(simulator)
