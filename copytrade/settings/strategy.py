@@ -88,7 +88,8 @@ class ScanSettings(Section):
     )
     min_day_volume: Amount = Field(
         default=Decimal(50_000),
-        description="Markets that traded for less within 24 hours are passed by; one call tells of many. 0: none are.",
+        description="Markets that traded for less within 24 hours are passed by; one call tells of many. 0: none are. "
+        "In paper mode none are unless this is set.",
     )
     day_figures_every_s: Seconds = Field(
         default=900.0, ge=60, le=86_400, description="How often the day's volumes are read anew."

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from copytrade.domain.errors import CopyTradeError
 from copytrade.domain.money import Amount
 from copytrade.settings.model import Settings
+from copytrade.settings.strategy import ScanSettings
 from copytrade.strategy.guards import EntryGuards
 from copytrade.strategy.loading import load_strategy
 from copytrade.strategy.port import Strategy
@@ -84,6 +85,14 @@ def entry_guards(settings: Settings) -> EntryGuards:
     )
 
 
+def scan_settings(settings: Settings) -> ScanSettings:
+    """The section `scan`. The volumes of simulated markets say nothing, so in paper mode none is passed by for its
+    volume unless the settings say so."""
+    if settings.mode == "paper" and "min_day_volume" not in settings.scan.model_fields_set:
+        return settings.scan.model_copy(update={"min_day_volume": Decimal(0)})
+    return settings.scan
+
+
 def make_runner(system: System, tell: Callable[[str], None]) -> StrategyRunner | None:
     """What runs the master's strategy on a system that has started; None without a strategy.
 
@@ -108,5 +117,5 @@ def make_runner(system: System, tell: Callable[[str], None]) -> StrategyRunner |
         )
     data = MarketData(system.ground.venues)
     return StrategyRunner(
-        seat, strategy, lambda: entry_guards(system.settings), data, lambda: system.settings.scan, tell
+        seat, strategy, lambda: entry_guards(system.settings), data, lambda: scan_settings(system.settings), tell
     )

@@ -20,7 +20,7 @@ from copytrade.settings.model import Settings
 from copytrade.strategy.loading import NoSuchStrategy, load_strategy
 from copytrade.strategy.port import Candles, View, memory_from_text, memory_to_text
 from copytrade.strategy.sample import SampleStrategy
-from copytrade.wiring.strategy import apex_figures, entry_guards, make_strategy
+from copytrade.wiring.strategy import apex_figures, entry_guards, make_strategy, scan_settings
 
 ROW = (300, 10.0, 11.0, 9.0, 10.5, 2.0)
 DOCUMENT = Path(__file__).parents[2] / "docs/strategy.md"
@@ -183,6 +183,12 @@ def test_the_guards_of_the_settings() -> None:
     assert (guards.max_positions, guards.min_cash_to_buy, guards.minimum_trading_balance, guards.blocked) == (
         8, Amount.of("5.00"), Amount.of("25.00"), frozenset({"DOGE/USD"}),
     )  # fmt: skip
+
+
+def test_in_paper_mode_no_market_is_passed_by_for_its_made_up_volume() -> None:
+    told = {"scan": {"min_day_volume": 7}}
+    cases: list[dict[str, Any]] = [{}, {"mode": "live"}, told, {**told, "mode": "live"}]
+    assert [scan_settings(Settings.model_validate(case)).min_day_volume for case in cases] == [0, 50_000, 7, 7]
 
 
 def test_the_sample_strategy_goes_round_in_four_steps() -> None:
