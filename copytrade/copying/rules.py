@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from copytrade.domain.account import FollowerTerms
 from copytrade.domain.instrument import Instrument
+from copytrade.domain.limits import Carry, Trip
 from copytrade.domain.money import NO_AMOUNT, NO_QUANTITY, Amount, Price, Quantity
 from copytrade.domain.order import OrderKind
 from copytrade.domain.reasons import Reason
@@ -30,6 +31,7 @@ class BelowMinimum(StrEnum):
 
     SKIP = "skip"
     ROUND_UP = "round_up"
+    CARRY = "carry"  # kept for the next signal of the same instrument
 
 
 class OnMasterFill(StrEnum):
@@ -46,6 +48,7 @@ class CopyRules:
 
     `fee_rate` is the allowance for the venue's taker fee when an entry is held against free cash. `stop_limit_gap`
     is how far beyond its stop a stop-limit order may fill that stands for a stop order, as a share of the price.
+    What is carried is taken up while the price is within `carry_price_bound` of its own, a share as well.
     """
 
     basis: Basis = Basis.EQUITY
@@ -60,6 +63,8 @@ class CopyRules:
     master_fill_grace_s: float = 5.0
     min_cash_to_buy: Amount = _MIN_CASH_TO_BUY
     minimum_trading_balance: Amount = _MINIMUM_TRADING_BALANCE
+    carry_price_bound: Decimal = Decimal("0.02")
+    carry_max_age_s: float = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,9 @@ class FollowerBook:
 
     Where the signal is about orders that the account has copies of already (its family), `wanted` is what these were
     to come to in all and `chained` what of it has filled.
+
+    `trip` is a limit that has tripped, `instruments` how many other markets the account holds or is entering. `carried`
+    is what earlier signals of the instrument left over; unless `may_carry`, it is left alone and nothing is added.
     """
 
     terms: FollowerTerms
@@ -96,3 +104,7 @@ class FollowerBook:
     kinds: frozenset[OrderKind] = ALL_KINDS
     wanted: Quantity = NO_QUANTITY
     chained: Quantity = NO_QUANTITY
+    trip: Trip | None = None
+    instruments: int = 0
+    carried: Carry | None = None
+    may_carry: bool = True

@@ -5,6 +5,7 @@ Each event turns into a JSON object and back without loss (decimals as text, tim
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -336,7 +337,7 @@ def _plain_value(value: Any) -> Any:
         return value.isoformat()
     if cls is Carry:
         return carry_to_json(value)
-    if cls is dict:
+    if isinstance(value, Mapping):
         return holdings_to_json(value)
     return str(value)  # Decimal and the string enums
 
