@@ -153,8 +153,12 @@ def _add_stream(app: FastAPI, parts: Parts) -> None:
     ) -> Response:
         visitor: Visitor = request.scope["state"]["visitor"]
 
-        def alive() -> bool:  # a session that ends takes its open pages with it
-            return not visitor.cookie or parts.sessions.find(visitor.cookie) is not None
+        fingerprint = parts.tokens.fingerprint()
+
+        def alive() -> bool:  # a session that ends takes its open pages with it, a new token those of the old one
+            if visitor.cookie:
+                return parts.sessions.find(visitor.cookie) is not None
+            return parts.tokens.fingerprint() == fingerprint
 
         try:
             messages = await parts.hub.subscribe(topic, alive)

@@ -1,4 +1,4 @@
-"""The last lines of the log and the alerts, in memory, for the page that shows them. Every line is redacted."""
+"""The last lines of the log and the alerts, in memory, for the page that shows them. No line is shown unredacted."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 LINES_MAX = 500  # a few screens; the log itself is elsewhere
 _LINE_CHARACTERS_MAX = 400  # 500 of these stay well under what a page may weigh
+_KEPT_CHARACTERS_MAX = 4000  # of a line before it is redacted; far more than is shown, so that no secret is cut in two
 
 
 class Line(NamedTuple):
@@ -23,7 +24,10 @@ class Line(NamedTuple):
 
 
 class LogTail(logging.Handler):
-    """A handler of the root logger that remembers. Safe to be called from any thread."""
+    """A handler of the root logger that remembers. Safe to be called from any thread.
+
+    Lines are redacted when somebody looks at them: logging happens on the way of orders, looking does not.
+    """
 
     def __init__(self, redact: Callable[[str], str]) -> None:
         super().__init__()
@@ -49,10 +53,11 @@ class LogTail(logging.Handler):
         return self._number
 
     def lines(self, after: int = 0) -> list[Line]:
-        """The lines behind number `after`, oldest first."""
-        return [line for line in list(self._lines) if line.number > after]
+        """The lines behind number `after`, oldest first, redacted."""
+        found = [line for line in list(self._lines) if line.number > after]
+        return [line._replace(text=self._redact(line.text)[:_LINE_CHARACTERS_MAX]) for line in found]
 
     def _add(self, at: datetime, level: str, logger: str, text: str) -> None:
         self._number += 1
-        shown = self._redact(text)[:_LINE_CHARACTERS_MAX]
-        self._lines.append(Line(self._number, at.isoformat(timespec="milliseconds"), level, logger, shown))
+        kept = text[:_KEPT_CHARACTERS_MAX]
+        self._lines.append(Line(self._number, at.isoformat(timespec="milliseconds"), level, logger, kept))

@@ -14,6 +14,7 @@ from console_scanner import found_in
 from web_world import Seat, seated, small_desk, streaming
 from world import World, follower, until
 
+from copytrade.console.web.access import TokenFile
 from copytrade.console.web.actions import EngineActions
 from copytrade.console.web.hub import SUBSCRIBERS_MAX
 from copytrade.console.web.pages import statics
@@ -187,6 +188,25 @@ async def test_streams_end_with_the_session(seat: Seat) -> None:
             await seat.desk.buy("1000")  # the next word on the stream finds the session gone
             async with asyncio.timeout(30):
                 assert await stream.ended()
+
+
+async def test_streams_of_a_program_end_with_its_token(seat: Seat) -> None:
+    async with seat.stranger(authorization=f"Bearer {seat.token}") as client, streaming(client, "overview") as stream:
+        await stream.next("overview")
+        TokenFile(seat.state).renew()
+        await seat.desk.buy("1000")
+        async with asyncio.timeout(30):
+            assert await stream.ended()
+
+
+async def test_a_secret_at_the_end_of_a_shown_line_is_not_cut_open(seat: Seat) -> None:
+    secret = "S3CR3T-" + "0123456789abcdef" * 3
+    seat.desk.world.redactor.add(secret)
+    for filler in range(380, 401):
+        seat.tail.alert("x" * filler + secret)
+    lines = (await seat.get("/api/log"))["lines"]
+    assert len(lines) >= 21
+    assert not any("S3CR" in line[4] for line in lines)
 
 
 async def test_only_so_many_pages_may_be_open(seat: Seat) -> None:
