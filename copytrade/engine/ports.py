@@ -68,6 +68,17 @@ class Ledger(Protocol):
         """The venue's ids of all orders of this account that were planned at `since` or later."""
         ...
 
+    def history(
+        self, account: AccountId, after: int, limit: int
+    ) -> Sequence[tuple[int, Signal, OrderRecord | None, Sequence[OrderRecord]]]:
+        """Up to `limit` of the durable signals that follow number `after`, the first one first: each with its number,
+        the master's order behind it, and this account's copies."""
+        ...
+
+    def was_served(self, account: AccountId) -> bool:
+        """Whether the account was ever asked to copy something while it was enabled."""
+        ...
+
     def observe(self, balances: Mapping[AccountId, Balances]) -> None:
         """Keep the latest balances for whoever asks; they are observations, not history, and not replayed."""
         ...

@@ -18,9 +18,11 @@ from filelock import FileLock
 from copytrade.domain.account import AccountId
 from copytrade.domain.errors import LedgerError, LedgerUnwritable
 from copytrade.domain.events import CopiesPlanned, Event, MasterIntended, OrderExecuted, SignalEmitted, event_name
+from copytrade.domain.reasons import Reason
 from copytrade.domain.signal import Signal
 from copytrade.domain.state import OrderRecord, State
 from copytrade.domain.venue import Balances
+from copytrade.ledger.chronicle import Told, told
 from copytrade.ledger.faults import again, damaged, ledger_error
 from copytrade.ledger.group import Group, Receipt
 from copytrade.ledger.history import DEFAULT_EVERY_S, EquityHistory
@@ -262,6 +264,26 @@ class Ledger:
                 records = [r for group in self._writer.pending() for r in group.records.values()]
             found |= {r.venue_order_id for r in records if r.account == account and r.venue_order_id is not None}
         return found
+
+    def history(self, account: AccountId, after: int, limit: int) -> Sequence[Told]:
+        """Up to `limit` of the durable signals that follow number `after`, the first one first: each with its number,
+        the master's order behind it, and this account's copies. Raises `LedgerError`."""
+        pending: dict[str, OrderRecord] = {}
+        if self._writer is not None:
+            with self._writer.lock:
+                for group in self._writer.pending():
+                    pending.update(group.records)
+        try:
+            return told(self._reader, account, after, limit, self._state.orders, pending)
+        except sqlite3.Error as fault:
+            raise ledger_error(self.path, "read", fault) from fault
+        except DAMAGE as fault:
+            raise damaged(self.path, f"tables signals and orders: {fault}") from fault
+
+    def was_served(self, account: AccountId) -> bool:
+        """Whether the account was ever asked to copy something while it was enabled. Raises `LedgerError`."""
+        query = "SELECT 1 FROM orders WHERE account = ? AND reason != ? LIMIT 1"
+        return bool(self._ask(query, account, Reason.DISABLED.value))
 
     # -- the end ----------------------------------------------------------------------------------------------------
 

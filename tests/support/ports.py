@@ -97,5 +97,13 @@ class LedgerAround:
     def venue_order_ids(self, account: AccountId, since: datetime) -> set[str]:
         return self.inner.venue_order_ids(account, since)
 
+    def history(
+        self, account: AccountId, after: int, limit: int
+    ) -> Sequence[tuple[int, Signal, OrderRecord | None, Sequence[OrderRecord]]]:
+        return self.inner.history(account, after, limit)
+
+    def was_served(self, account: AccountId) -> bool:
+        return self.inner.was_served(account)
+
     def observe(self, balances: Mapping[AccountId, Balances]) -> None:
         self.inner.observe(balances)
