@@ -150,7 +150,8 @@ class ConsoleServer:
 
     def _config(self, app: Console) -> uvicorn.Config:
         return uvicorn.Config(
-            app.guarded, http="h11", ws="none", lifespan="off", log_config=None, access_log=False,
+            app.guarded, http="h11", ws="none", lifespan="off", log_config=None, log_level="warning",
+            access_log=False,
             server_header=False, proxy_headers=False, timeout_keep_alive=_KEEP_ALIVE_S, backlog=_BACKLOG,
             limit_concurrency=_CONNECTIONS_MAX, timeout_graceful_shutdown=1,
             ssl_certfile=self._settings.tls_cert, ssl_keyfile=self._settings.tls_key,

@@ -83,6 +83,20 @@ def test_the_first_token_is_shown_on_a_terminal_and_only_once(tmp_path: Path) ->
     assert TokenFile(tmp_path).matches(token)
 
 
+def test_an_open_page_does_not_hold_up_the_stop(tmp_path: Path) -> None:
+    world = with_console(tmp_path)
+    token = world.json("console-token", "--new")["token"]
+    with world.worker() as worker:
+        url = f"{url_of(worker)}/api/stream?topic=overview&topic=health"
+        request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})
+        with urllib.request.urlopen(request, timeout=30) as page:
+            assert page.readline() == b"event: update\n"
+            done = worker.end()
+            page.read()
+    assert done.code == 0, done
+    assert "Traceback" not in done.err
+
+
 def test_a_port_that_is_taken_stops_nothing(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
