@@ -29,6 +29,7 @@ Row = tuple[LiveRow, list[Any] | None]
 EVERY_S = 0.25  # four looks a second are as many as an eye can follow
 BUSY_WAIT_MAX_S = 2.0  # a service that never stops sending is still shown, this often
 _BUSY_POLL_S = 0.02
+_CALM_S = 0.15  # several group commits of the ledger
 _ROWS_AT_ONCE = 100  # about half a millisecond, then everybody else has a turn
 _ROWS_EVERY = 4  # looks: modes, equities and lanes once a second, orders at every look
 _KEEP_ALIVE_S = 15.0  # proxies close what is silent for longer
@@ -83,6 +84,7 @@ class Hub:
         self._logged = 0
         self._signal_at: dict[str, str | None] = {}
         self._looks = 0
+        self._busy_at = float("-inf")
         self._starting = asyncio.Lock()
 
     # -- for the routes ----------------------------------------------------------------------------------------------
@@ -119,10 +121,17 @@ class Hub:
         return {"columns": ROW_COLUMNS, "all": True, "rows": rows}
 
     async def quiet(self) -> None:
-        """Return when no fan-out is under way, or after a while all the same."""
+        """Return when no fan-out is under way and none has just been, or after a while all the same.
+
+        The last outcomes of a fan-out are still on their way to the disk when nothing is on the wire any more.
+        """
         loop = asyncio.get_running_loop()
         until = loop.time() + BUSY_WAIT_MAX_S
-        while self._sources.busy() and loop.time() < until:  # noqa: ASYNC110  (an event would be set by what sends)
+        while (now := loop.time()) < until:
+            if self._sources.busy():
+                self._busy_at = now
+            elif now - self._busy_at >= _CALM_S:
+                return
             await asyncio.sleep(_BUSY_POLL_S)
 
     async def close(self) -> None:
