@@ -6,13 +6,13 @@ two signals in quick succession cannot spend the same cash twice.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from copytrade.copying.rules import ALL_KINDS, FollowerBook
 from copytrade.domain.account import AccountId
 from copytrade.domain.instrument import Instrument
-from copytrade.domain.money import NO_AMOUNT, Amount, Price
+from copytrade.domain.money import NO_AMOUNT, Amount, Price, Quantity
 from copytrade.domain.order import Effect, OrderKind, OrderState, Side
 from copytrade.domain.reasons import Reason
 from copytrade.domain.state import OrderRecord, State
@@ -30,6 +30,7 @@ class Books:
         self._reserved: dict[AccountId, dict[str, Amount]] = {}
         self._ended: dict[str, datetime] = {}
         self._prices: dict[str, Price] = {}
+        self.is_dust: Callable[[AccountId, str, Quantity], bool] = lambda account, symbol, quantity: False
         for record in state.orders.values():
             if record.effect is Effect.ENTRY and record.price is not None:
                 self.reserve(record.account, record.order_id, record.quantity * record.price)
@@ -82,8 +83,9 @@ class Books:
     def book(
         self, member: Member, symbol: str, instrument: Instrument | None, unsettled: bool,
         price: Price | None = None, kinds: frozenset[OrderKind] = ALL_KINDS, chain: Chain = NO_CHAIN,
+        carried_of: str = "",
     ) -> FollowerBook:  # fmt: skip
-        """The account as it stands for a plan on one instrument."""
+        """The account as it stands for a plan on one instrument; `carried_of` is the master's, where it has another."""
         terms = member.terms
         account = terms.account
         balances = self._balances.get(account)
@@ -102,7 +104,7 @@ class Books:
             equity_at=balances.at if balances else None,
             reserved=_total(reserved.values()) if reserved else NO_AMOUNT,
             position=self._state.position(account, symbol),
-            exposure=self._exposure(account) if terms.max_exposure is not None else NO_AMOUNT,
+            exposure=self.exposure(account) if terms.max_exposure is not None else NO_AMOUNT,
             unsettled=unsettled,
             unreachable=unreachable,
             price=price,
@@ -110,15 +112,35 @@ class Books:
             kinds=kinds,
             wanted=chain.wanted,
             chained=chain.filled,
+            trip=self._state.standing.trip(account),
+            instruments=len(self.instruments(account) - {symbol}) if terms.max_positions is not None else 0,
+            carried=self._state.standing.carried.get(account, {}).get(carried_of or symbol),
         )
 
-    def _exposure(self, account: AccountId) -> Amount:
-        """Copied positions at the last price seen, and entries on their way."""
-        held = [
-            quantity * self._prices[symbol]
+    def instruments(self, account: AccountId) -> set[str]:
+        """The markets that the account holds copies in, or has an entry on its way to that was sized already."""
+        held = {
+            symbol
             for (owner, symbol), quantity in self._state.positions.items()
-            if owner == account and symbol in self._prices
-        ]
+            if owner == account and quantity and not self.is_dust(account, symbol, quantity)
+        }
+        return held | {
+            r.symbol
+            for r in self._state.orders.values()
+            if r.account == account and r.effect is Effect.ENTRY and r.state is not OrderState.DEFERRED
+        }
+
+    def price(self, symbol: str) -> Price | None:
+        """The last price seen of a market, however old."""
+        return self._prices.get(symbol)
+
+    def exposure(self, account: AccountId) -> Amount:
+        """Copied positions at the last price seen, and entries on their way. Where one has not been seen yet, as right
+        after a start, all that the account owns beside its cash counts: more than is copied, never less."""
+        mine = [(symbol, held) for (owner, symbol), held in self._state.positions.items() if owner == account and held]
+        held = [quantity * self._prices[symbol] for symbol, quantity in mine if symbol in self._prices]
+        if len(held) < len(mine) and (balances := self._balances.get(account)) is not None:
+            held = [max(_total(held), balances.equity - balances.cash)]
         on_its_way = [
             cost for order_id, cost in self._reserved.get(account, {}).items() if order_id in self._state.orders
         ]

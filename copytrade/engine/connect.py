@@ -166,6 +166,7 @@ class Connector:
         balances = await client.balances()
         self._services.books.observe(client.account, balances, asked_at)
         self._services.ledger.observe({client.account: balances})
+        await self._services.keeper.take(client.account, balances)
         if balances.equity < self._connect_min:
             detail = f"equity {balances.equity} is under guards.connect_min {self._connect_min}"
             raise Refused(Reason.BELOW_MIN_BALANCE, detail)

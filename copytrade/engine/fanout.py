@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from copytrade.copying.limits import TRIPPED
 from copytrade.copying.routing import UNREACHABLE, answer_user, first_that_can, in_order
 from copytrade.copying.rules import FollowerBook
 from copytrade.domain.account import AccountId, user_of, venue_of
@@ -25,7 +26,7 @@ from copytrade.engine.followups import follow_up
 from copytrade.engine.lanes import Lanes
 from copytrade.engine.services import Services
 from copytrade.engine.tracker import Tracker
-from copytrade.engine.work import Work, cancel_work
+from copytrade.engine.work import Work, cancel_work, leaving
 
 # Python looks for cycles among new objects whenever there are 700 more of them. A copy on its way is some dozens, all
 # in use, so a fan-out to 1,000 would be searched a hundred times for nothing: a tenth of its CPU time.
@@ -33,6 +34,7 @@ _COLLECT_EVERY = 20_000
 
 # Without a price nothing is sent; a venue that cannot be reached fails at that first.
 _HANDED_OVER = UNREACHABLE | {Reason.PRICE_UNKNOWN, Reason.EQUITY_UNKNOWN}
+_NOT_ELSEWHERE = TRIPPED | {Reason.CARRIED}
 
 Planned = Callable[[Signal, tuple[Decision, ...]], None]
 
@@ -162,8 +164,11 @@ class FanOut:
         member = services.roster.get(work.account)
         if signal is None or work.effect is Effect.EXIT or member is None or signal.kind.follows_up:
             return None
+        # What a limit stops, or keeps for later, is not done elsewhere instead.
+        if reason in _NOT_ELSEWHERE or services.ledger.state.standing.trip(work.account) is not None:
+            return None
         goes_on = member.terms.failover if reason in _HANDED_OVER else work.approved is None
-        if not goes_on or self._leaving(work):
+        if not goes_on or leaving(services.ledger.state, work):
             return None
         tried = {copy.account for copy in services.ledger.copies_of(signal.signal_id)}
         books = [book for books in self._users(signal, user_of(work.account)) for book in books]
@@ -178,17 +183,6 @@ class FanOut:
         return Deferred(
             copy_id(signal.signal_id, found.account), signal.signal_id, found.account, found.symbol, found.side,
             found.effect, why, f"{work.account}: {reason.text}",
-        )  # fmt: skip
-
-    def _leaving(self, work: Work) -> bool:
-        """Whether an exit of a later signal waits behind this entry: it would not find what the entry bought at
-        another account, and the follower would stay in a position that the master has left."""
-        orders = self._services.ledger.state.orders
-        planned_at = orders[work.order_id].planned_at
-        return any(
-            r.account == work.account and base_of(r.symbol) == base_of(work.symbol) and r.effect is Effect.EXIT
-            and r.state is not OrderState.HELD and r.planned_at >= planned_at
-            for r in orders.values()
         )  # fmt: skip
 
     def _users(self, signal: Signal, only: str | None = None) -> Iterable[list[FollowerBook]]:
@@ -210,7 +204,9 @@ class FanOut:
                     continue
                 kinds = services.kinds(instrument, signal.order_kind)
                 moving = (account, symbol) in unsettled or account in markets.growing
-                book = services.books.book(member, symbol, instrument, moving, price, kinds)
+                book = services.books.book(
+                    member, symbol, instrument, moving, price, kinds, carried_of=signal.symbol
+                )  # fmt: skip
                 if (account, symbol) in markets.to_be_found or (member.connecting and instrument is None):
                     book = replace(book, market_known=False)
                 users.setdefault(user_of(account), []).append(book)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from copytrade.copying.limits import REASONS
 from copytrade.copying.plan import price_moved
 from copytrade.domain.account import Mode
 from copytrade.domain.copy import Approved
@@ -47,12 +48,23 @@ class LastLook:
             return SendStopped(Reason.DISABLED, "no longer enrolled")
         mode = member.terms.mode
         if work.effect is Effect.EXIT:
-            return SendStopped(Reason.MODE_DISARMED, "") if mode is Mode.DISARMED else None
+            if mode is Mode.DISARMED:
+                return SendStopped(Reason.MODE_DISARMED, "")
+            mode, name = member.terms.mode_of((approved.symbol, work.signal.symbol if work.signal else approved.symbol))
+            return SendStopped(Reason.INSTRUMENT_MODE, f"{name} is {mode}") if mode is Mode.DISARMED else None
         if not member.terms.enabled or member.left:
             return SendStopped(Reason.DISABLED, "")
         if mode is not Mode.ACTIVE:
             return SendStopped(_MODE_REASONS[mode], "")
         assert work.signal is not None
+        mode, name = member.terms.mode_of((approved.symbol, work.signal.symbol))
+        if mode is not Mode.ACTIVE:
+            return SendStopped(Reason.INSTRUMENT_MODE, f"{name} is {mode}")
+        if (trip := services.ledger.state.standing.trip(approved.account)) is not None:
+            return SendStopped(REASONS[trip.limit], trip.detail)
+        largest = member.terms.max_order
+        if largest is not None and approved.quantity * approved.price > largest:  # it was lowered since the plan
+            return SendStopped(Reason.OVER_MAX_ORDER, f"{approved.quantity * approved.price} of {largest}")
         if self._too_old(work.signal.at):
             return SendStopped(Reason.ENTRY_EXPIRED, f"the signal is from {work.signal.at:%H:%M:%S} UTC")
         return None

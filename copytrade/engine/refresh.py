@@ -101,3 +101,4 @@ class Refresher:
             return
         services.books.observe(account, balances, asked_at)
         services.ledger.observe({account: balances})
+        await services.keeper.take(account, balances)

@@ -42,7 +42,7 @@ from copytrade.engine.lookup import Lookup
 from copytrade.engine.ports import AccountClient
 from copytrade.engine.services import Services, ServiceStopping
 from copytrade.engine.tracker import Tracker
-from copytrade.engine.work import EmitSignal, LaneParked, Onward, RefreshEquity, Work, approved_of, signal_of
+from copytrade.engine.work import EmitSignal, LaneParked, Onward, RefreshEquity, Work, approved_of, leaving, signal_of
 
 _TRIES_BEFORE_FAILOVER = 3  # with their pauses about two seconds: a venue that is only restarting is waited for
 
@@ -148,7 +148,11 @@ class Sender:
         quote = services.prices.fresh(instrument, services.limits.price_max_age_s) if instrument else None
         price = quote.side_price(work.signal.side) if quote else None
         kinds = services.kinds(instrument, work.signal.order_kind)
-        book = services.books.book(member, work.symbol, instrument, False, price, kinds, chain)
+        book = services.books.book(
+            member, work.symbol, instrument, False, price, kinds, chain, carried_of=work.signal.symbol
+        )  # fmt: skip
+        # What the master has left by now is not kept for its next signal.
+        book = replace(book, may_carry=not leaving(services.ledger.state, work))
         decision = decide(work.signal, book, services.rules, services.clock(), order_id=work.order_id, leg=record.leg)
         return await self._take(work, decision)
 

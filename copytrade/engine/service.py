@@ -26,6 +26,7 @@ from copytrade.engine.fills import FillFollower
 from copytrade.engine.flatten import Flattener
 from copytrade.engine.killswitch import KillState, KillSwitch
 from copytrade.engine.lanes import Lanes
+from copytrade.engine.limits import LimitKeeper
 from copytrade.engine.markets import Markets, StandIns
 from copytrade.engine.ports import Clock, Ledger, Venue
 from copytrade.engine.prices import PriceBoard, PriceKeeper
@@ -80,6 +81,9 @@ class Engine:
         sender = Sender(self.services, self.tracker, self._emit, self.refresher.now, self)
         self.lanes = Lanes(self.services, sender)
         self.fanout = FanOut(self.services, self.lanes, self.tracker, w.planned)
+        self.limits = self.services.keeper = LimitKeeper(
+            self.services, self.fanout.emit, self.lanes.submit, self.refresher.now
+        )  # fmt: skip
         self.desk = MasterDesk(self.services, self.lanes, self.tracker, self.refresher.now, w.guards)
         self.profits = ProfitWatcher(self.services, self.lanes.submit)
         self.changes = MasterChanges(self.services, self.lanes, self.desk)
@@ -115,6 +119,7 @@ class Engine:
             asyncio.create_task(self._guarded(self.refresher.run()), name="refresh"),
             asyncio.create_task(self._guarded(self.profits.run()), name="profits"),
             asyncio.create_task(self._guarded(self._keep_warm()), name="keep warm"),
+            asyncio.create_task(self._guarded(self.limits.run()), name="limits"),
             asyncio.create_task(self._guarded(self._watch_kill_switch()), name="kill switch"),
             asyncio.create_task(self._watch_ledger(), name="ledger"),
             asyncio.create_task(self._guarded(self._recheck_parked()), name="parked"),

@@ -24,6 +24,7 @@ from copytrade.engine.roster import Roster
 
 if TYPE_CHECKING:
     from copytrade.engine.fills import FillFollower
+    from copytrade.engine.limits import LimitKeeper
     from copytrade.engine.prices import PriceBoard
 
 log = logging.getLogger("copytrade.engine")
@@ -54,6 +55,7 @@ class Limits:
     recheck_parked_every_s: float = 600.0
     warm_connections_max: int = 250
     keep_warm_every_s: float = 15.0
+    limits_watch_every_s: float = 5.0  # prices of what accounts with limits hold: a call a venue
 
 
 @dataclass(slots=True)
@@ -74,6 +76,7 @@ class Services:
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     prices: PriceBoard = field(init=False)
     fills: FillFollower = field(init=False)
+    keeper: LimitKeeper = field(init=False)
     sends_in_flight: int = 0
 
     def instrument(self, account_venue: str, symbol: str) -> Instrument | None:

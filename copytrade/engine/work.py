@@ -11,11 +11,12 @@ from typing import Protocol
 from copytrade.domain.account import AccountId
 from copytrade.domain.copy import Approved, Deferred
 from copytrade.domain.ids import signal_id
+from copytrade.domain.instrument import base_of
 from copytrade.domain.money import Price, Quantity
-from copytrade.domain.order import Effect, OrderKind, Role
+from copytrade.domain.order import Effect, OrderKind, OrderState, Role
 from copytrade.domain.reasons import Reason
 from copytrade.domain.signal import Signal, SignalKind
-from copytrade.domain.state import OrderRecord
+from copytrade.domain.state import OrderRecord, State
 from copytrade.domain.venue import Execution, ExecutionStatus
 
 
@@ -71,6 +72,17 @@ def approved_of(record: OrderRecord) -> Approved:
         record.order_id, record.signal_id or "", record.account, record.symbol, record.side, record.effect,
         record.kind, record.quantity, record.price, record.limit_price, record.reason, record.detail, record.leg,
         record.stop_price, record.profit,
+    )  # fmt: skip
+
+
+def leaving(state: State, work: Work) -> bool:
+    """Whether an exit of a later signal waits behind this entry: it would not find what the entry bought at another
+    account, and the follower would stay in a position that the master has left."""
+    planned_at = state.orders[work.order_id].planned_at
+    return any(
+        r.account == work.account and base_of(r.symbol) == base_of(work.symbol) and r.effect is Effect.EXIT
+        and r.state is not OrderState.HELD and r.planned_at >= planned_at
+        for r in state.orders.values()
     )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any, Literal, get_args, get_origin
 
@@ -67,7 +68,7 @@ def _words(annotation: Any) -> str:
     if get_origin(annotation) is Literal:
         return ", ".join(f"`{choice}`" for choice in get_args(annotation))
     if get_origin(annotation) is Mapping:
-        return "lists by name"
+        return "lists by name" if get_origin(get_args(annotation)[1]) is tuple else "modes by name"
     inner = [part for part in get_args(annotation) if part is not type(None)]
     if inner and get_origin(annotation) is not tuple:
         return _words(inner[0])
@@ -77,6 +78,7 @@ def _words(annotation: Any) -> str:
         "int": "whole number",
         "float": "number",
         "Decimal": "number",
+        "LimitForm": "figure or block",
     }
     return names.get(getattr(annotation, "__name__", ""), "list" if get_origin(annotation) is tuple else "block")
 
@@ -132,7 +134,7 @@ def _sections(model: type[BaseModel], prefix: str) -> list[str]:
         annotation = field.annotation
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
             key = f"{prefix}{field.alias or name}"
-            lines += [f"## `{key}`", "", (annotation.__doc__ or "").strip(), ""]
+            lines += [f"## `{key}`", "", inspect.cleandoc(annotation.__doc__ or ""), ""]
             if any(
                 isinstance(f.annotation, type) and issubclass(f.annotation, BaseModel)
                 for f in annotation.model_fields.values()

@@ -26,6 +26,7 @@ from .fields import (
     exact,
     is_loopback,
 )
+from .limits import LimitSettings
 from .strategy import ApexSettings, ScanSettings, Symbol
 from .venues import VenuesSettings
 
@@ -79,10 +80,16 @@ class CopySettings(Section):
             description="An entry is dropped when the price is worse than the master's by more than this.",
         )
     )
-    below_minimum: Literal["skip", "round_up"] = Field(
+    below_minimum: Literal["skip", "round_up", "carry"] = Field(
         default="skip",
-        description="A size under the venue's minimum: skipped, or rounded up to it where the cap allows.",
+        description="A size under the venue's minimum: skipped, rounded up to it where the cap allows, or kept for the "
+        "master's next order at market on the same side.",
     )
+    carry_price_bound: Annotated[Decimal, BeforeValidator(exact), Field(gt=0, le=1, allow_inf_nan=False)] = Field(
+        default=Decimal("0.02"),
+        description="What is kept is taken up while the price is within this share of the one it was kept at.",
+    )
+    carry_max_age_s: Seconds = Field(default=86_400.0, ge=1, le=31_536_000, description="And for so long.")
     stand_ins: Mapping[CurrencyName, tuple[CurrencyName, ...]] = Field(
         default={},
         description="Quote currencies that may stand for another at a follower's venue, best liked first, like "
@@ -215,6 +222,7 @@ class Settings(Section):
     master: MasterSettings = MasterSettings()
     # `copy` is a method of every pydantic model, hence another name in code.
     copying: CopySettings = Field(default=CopySettings(), alias="copy")
+    limits: LimitSettings = LimitSettings()
     guards: GuardSettings = GuardSettings()
     venues: VenuesSettings = VenuesSettings()
     paper: PaperSettings = PaperSettings()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -22,6 +22,7 @@ from pydantic import (
 from .faults import Fault, faults_of, shown, suggestion
 from .fields import VENUES, Amount, PositiveAmount, Share, Venue, exact
 from .json_file import JsonList, NotANumber, read_json_list
+from .limits import DAILY_LOSS, DRAWDOWN, FLOOR, DailyLoss, Drawdown, Floor, Mode, Positions
 
 # Ids become file names, variable names and labels, so they keep to what all of those can carry.
 _ID_PATTERN = r"[a-z0-9][a-z0-9_-]{0,63}"
@@ -54,6 +55,7 @@ def _tuple(value: Any) -> Any:
 Text = Annotated[str, Field(strict=True, max_length=500), AfterValidator(_printable)]
 Instrument = Annotated[str, Field(strict=True, pattern=r"^[A-Z0-9.]{1,24}(/[A-Z0-9.]{1,24})?$")]
 Instruments = Annotated[tuple[Instrument, ...], BeforeValidator(_tuple), Field(max_length=5000)]
+Modes = Annotated[Mapping[Instrument, Mode], Field(max_length=5000)]
 _MULTIPLIER_MAX = Decimal(100)
 
 
@@ -64,6 +66,9 @@ class InstrumentLists(BaseModel):
 
     allow: Instruments = Field(default=(), description="Only these are copied; empty for all.")
     block: Instruments = Field(default=(), description="These are never copied.")
+    modes: Modes = Field(
+        default={}, description='The `mode` of an instrument, like `{"BTC/USD": "close_only"}`; the stricter counts.'
+    )
 
     @model_validator(mode="after")
     def _not_both(self) -> InstrumentLists:
@@ -108,14 +113,12 @@ class User(BaseModel):
     max_exposure: Annotated[PositiveAmount, BeforeValidator(_decimal)] | None = Field(
         default=None, description="Copied positions are worth at most this together."
     )
-    max_daily_loss: Annotated[PositiveAmount, BeforeValidator(_decimal)] | None = Field(
-        default=None,
-        description="Not enforced by this version, so the worker refuses it rather than let anybody rely on it.",
+    max_positions: Positions | None = Field(
+        default=None, description="At most so many instruments are held at once; a new one is not begun."
     )
-    max_drawdown: Annotated[Share, BeforeValidator(_decimal)] | None = Field(
-        default=None,
-        description="Not enforced by this version, so the worker refuses it rather than let anybody rely on it.",
-    )
+    max_daily_loss: DailyLoss | None = Field(default=None, description=f"{DAILY_LOSS} As in `limits`.")
+    max_drawdown: Drawdown | None = Field(default=None, description=f"{DRAWDOWN} As in `limits`.")
+    min_equity: Floor | None = Field(default=None, description=f"{FLOOR} As in `limits`.")
     instruments: InstrumentLists = Field(
         default=InstrumentLists(), description='Like `{"allow": ["BTC/USD"], "block": []}`; blocked wins.'
     )
@@ -174,7 +177,11 @@ def users_files(directory: Path) -> list[Path]:
 
 def read_users_file(path: Path) -> UsersFile:
     """All users of a file, or all its faults. Never raises for what is in the file."""
-    listed = read_json_list(path)
+    return users_of(read_json_list(path))
+
+
+def users_of(listed: JsonList) -> UsersFile:
+    """All users of a list, or all its faults."""
     faults = list(listed.faults)
     placed: list[Placed] = []
     for value, start in listed.objects:

@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from decimal import Decimal
+from typing import TypeVar
 
 from copytrade.copying.rules import Basis, BelowMinimum, CopyRules, OnMasterFill
 from copytrade.domain.account import MASTER_USER, AccountId, FollowerTerms, Mode, account_id
+from copytrade.domain.limits import ActingLimit, LimitAction, Rearm
 from copytrade.domain.money import Amount
 from copytrade.domain.order import OrderKind
 from copytrade.engine.desk import MasterGuards
 from copytrade.engine.services import Limits
+from copytrade.settings.limits import LimitForm
 from copytrade.settings.model import Settings
 from copytrade.settings.users import User
+
+_T = TypeVar("_T")
 
 
 def copy_rules(settings: Settings) -> CopyRules:
@@ -23,6 +28,8 @@ def copy_rules(settings: Settings) -> CopyRules:
         entry_ttl_s=int(c.entry_ttl_s),
         max_slippage=c.max_slippage,
         below_minimum=BelowMinimum(c.below_minimum),
+        carry_price_bound=c.carry_price_bound,
+        carry_max_age_s=float(c.carry_max_age_s),
         entry_kind=OrderKind.IOC_LIMIT if c.entry_order == "ioc_limit" else OrderKind.MARKET,
         equity_max_age_s=int(c.equity_max_age_s),
         fee_rate=c.fee_rate,
@@ -69,8 +76,13 @@ def follower_terms(settings: Settings, users: Iterable[User]) -> dict[AccountId,
             mode=Mode(user.mode),
             multiplier=user.multiplier,
             max_user_risk=risk,
-            max_order=_amount(user.max_order),
-            max_exposure=_amount(user.max_exposure),
+            max_order=_amount(_first(user.max_order, settings.limits.max_order)),
+            max_exposure=_amount(_first(user.max_exposure, settings.limits.max_exposure)),
+            max_positions=_first(user.max_positions, settings.limits.max_positions),
+            max_daily_loss=_acting(user.max_daily_loss, settings.limits.max_daily_loss, Rearm.NEXT_DAY),
+            max_drawdown=_acting(user.max_drawdown, settings.limits.max_drawdown, Rearm.BY_HAND),
+            min_equity=_acting(user.min_equity, settings.limits.min_equity, Rearm.NEXT_DAY),
+            modes={symbol: Mode(mode) for symbol, mode in user.instruments.modes.items()},
             allowed=frozenset(user.instruments.allow) or None,
             blocked=frozenset(user.instruments.block),
             prefer=user.prefer,
@@ -81,3 +93,19 @@ def follower_terms(settings: Settings, users: Iterable[User]) -> dict[AccountId,
 
 def _amount(value: Decimal | None) -> Amount | None:
     return None if value is None else Amount(value)
+
+
+def _first(own: _T | None, everybodys: _T | None) -> _T | None:
+    return everybodys if own is None else own
+
+
+def _acting(own: LimitForm | None, everybodys: LimitForm | None, rearm: Rearm) -> ActingLimit | None:
+    """A follower's limit: its own figure, or everybody's; what its own form leaves out is as everybody's has it."""
+    form = own or everybodys
+    if form is None:
+        return None
+    action = form.action or (everybodys.action if everybodys else None)
+    again = form.rearm or (everybodys.rearm if everybodys else None)
+    return ActingLimit(
+        _amount(form.amount), form.share, LimitAction(action or "block"), rearm if again is None else Rearm(again)
+    )

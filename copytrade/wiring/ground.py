@@ -167,10 +167,3 @@ def refuse_unserved(loaded: Loaded, paths: Paths) -> None:
     """
     if loaded.settings.master.watch:
         raise CannotStart(f"{paths.config}: master.watch is not served by this version; set it to false")
-    for user in loaded.users:
-        for limit in ("max_daily_loss", "max_drawdown"):
-            if getattr(user, limit) is not None:
-                raise CannotStart(
-                    f"{user.account}: {limit} is not enforced by this version; take it out of the user file rather "
-                    "than rely on it (max_user_risk, max_order and max_exposure are enforced)"
-                )

@@ -193,11 +193,3 @@ async def test_live_without_the_masters_keys_does_not_start(tmp_path: Path) -> N
             async with world.trading():
                 raise AssertionError("it has started")
         assert not (world.paths.state / "ledger.sqlite3").exists()
-
-
-@pytest.mark.parametrize("limit", [{"max_daily_loss": 10}, {"max_drawdown": 0.2}])
-async def test_a_limit_that_nobody_enforces_is_refused(tmp_path: Path, limit: dict[str, object]) -> None:
-    followers = {"alice_smith": {"cash": 1_000, **limit}}
-    with World(tmp_path, followers=followers) as world, pytest.raises(CannotStart, match=next(iter(limit))):
-        async with world.trading():
-            raise AssertionError("it has started")
