@@ -227,6 +227,23 @@ async def test_trade_by_hand_in_a_new_market_is_found_by_its_balance(lab):
     assert lab.sim.requests()["paths"]["/api/v3/allOrders"] - read < 10, "not every market is read"
 
 
+async def test_market_in_which_nothing_happens_any_more_is_left_alone_until_something_does(lab):
+    strange(lab, "ETH/USDT", "buy", "0.5")
+    strange(lab, "ETH/USDT", "sell", "0.5")
+    assert len(await lab.account.orders(lab.venue.clock() - timedelta(minutes=1))) == 0, "neither is held nor was seen"
+    strange(lab, "ETH/USDT", "buy", "0.5")
+    assert len(await lab.account.orders(lab.venue.clock() - timedelta(minutes=1))) == 3
+    lab.time.now_s += 3_600
+    for _ in range(2):
+        assert await lab.account.orders(lab.venue.clock() - timedelta(minutes=1)) == []
+    read = lab.sim.requests()["paths"]["/api/v3/allOrders"]
+    assert await lab.account.orders(lab.venue.clock() - timedelta(minutes=1)) == []
+    assert lab.sim.requests()["paths"]["/api/v3/allOrders"] == read
+    assert len(await lab.account.orders(lab.venue.clock() - timedelta(hours=2))) == 3, "unless it is asked for"
+    strange(lab, "ETH/USDT", "sell", "0.5")
+    assert len(await lab.account.orders(lab.venue.clock() - timedelta(minutes=1))) == 1
+
+
 async def test_what_was_paid_with_need_not_be_held_any_more(lab):
     """The first reading knows of no changes: what is held may have been bought for anything."""
     lab.sim.deposit("alice_smith", "USDC", Decimal(6_010))

@@ -2,9 +2,10 @@
 
 Binance lists open orders of all markets, but finished ones by market only, and reading them all would take a thousand
 requests. So the markets that are read are those in which something can have happened: where an order is open or was
-open at the reading before, where orders were found before, and the markets of every asset of which the balance has
-changed since (at the first reading: of every asset that is held). An order that was bought and sold whole between two
-readings, in a market not seen before, is the one thing that is not found here; the stream tells of it.
+open at the reading before, where something is known to have happened at the moment asked for or later, and the markets
+of every asset of which the balance has changed since (at the first reading: of every asset that is held). What is not
+found is an order in a market not known by any of this that changed no balance from one reading to the next: one that
+was cancelled without a fill, or a purchase that was sold whole. The stream tells of both.
 
 A market's list is read from its newest order, and where one page does not reach back to the moment asked for, from that
 moment on as well. An order that is older and has ended is known from the reading before, and is asked for by its id.
@@ -51,15 +52,15 @@ class Listing:
         self._venue = venue
         self._reads = reads
         self._executions = executions
-        self._markets: set[str] = set()
+        self._markets: dict[str, datetime] = {}  # when something happened there last, on Binance's clock
         self._open: set[tuple[str, int]] = set()
         self._holdings: Holdings | None = None
         self._since: datetime | None = None
         self._told: set[str] = set()
 
     def seen(self, venue_symbol: str) -> None:
-        """Something happens in this market: its orders are read from now on."""
-        self._markets.add(venue_symbol)
+        """Something happens in this market now."""
+        self._markets[venue_symbol] = self._venue.venue_now()
 
     async def read(self, since: datetime) -> list[VenueOrder]:
         """What is open now, or was placed or ended at `since` (our clock) or later; the oldest first.
@@ -72,7 +73,8 @@ class Listing:
         holdings = read_holdings(await self._reads.call(ACCOUNT, {"omitZeroBalances": "true"}, ACCOUNT_WEIGHT))
         fresh = self._holdings is None or self._since is None or since < self._since
         changed = holdings.keys() if fresh else _changed(self._holdings or {}, holdings)
-        markets = self._markets | {symbol for symbol, _ in open_now} | {symbol for symbol, _ in self._open}
+        markets = {symbol for symbol, last in self._markets.items() if last >= since_there}
+        markets |= {symbol for symbol, _ in (*open_now, *self._open)}
         markets |= self._markets_of(changed, holdings, every_quote=fresh)
         found: Rows = {}
         for symbol in sorted(markets):
@@ -81,7 +83,9 @@ class Listing:
         await self._add_open(open_now, found)
         await self._complete_lists(found, since_there)
         orders = await self._told_of(found, since_there)
-        self._markets |= {symbol for symbol, _ in found if self._recent(symbol, found, since_there)}
+        for (symbol, _), row in found.items():
+            last = max(row.placed_at, row.changed_at)
+            self._markets[symbol] = max(last, self._markets.get(symbol, last))
         self._open = {key for key, row in found.items() if row.is_open}
         self._holdings = holdings
         self._since = since if self._since is None else min(self._since, since)
@@ -213,9 +217,6 @@ class Listing:
         view = unit[0].view
         if len(unit) > 1 and view.list_id != NO_LIST:
             self._executions.remember_list(view.symbol, view.list_id, [row.view.order_id for row in unit])
-
-    def _recent(self, symbol: str, found: Rows, since: datetime) -> bool:
-        return any(row.view.symbol == symbol and _matters(row, since) for row in found.values())
 
     def _warn(self, what: str, why: str) -> None:
         if what not in self._told and len(self._told) < _TOLD_MAX:
