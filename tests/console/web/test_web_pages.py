@@ -165,8 +165,15 @@ async def test_the_stream_begins_with_what_is_and_goes_on_with_what_changes(seat
         assert await stream.next(f"account:{ALICE}") == {"changed": True}
 
 
-async def test_a_fan_out_is_seen_while_it_happens(seat: Seat) -> None:
-    seat.desk.world.fault("delay", "alice_smith", delay_ms=900)
+async def test_a_fan_out_that_takes_long_is_seen_while_it_happens(tmp_path: Path) -> None:
+    """Pages wait for a fan-out, but not for a venue that takes seconds for one of its answers."""
+    slow = {"kraken": {"request_timeout_s": 10, "order_deadline_s": 15}}
+    async with small_desk(tmp_path, settings=slow) as desk, seated(desk) as seat:
+        await _seen_while_it_happens(seat)
+
+
+async def _seen_while_it_happens(seat: Seat) -> None:
+    seat.desk.world.fault("delay", "alice_smith", delay_ms=4000)
     signal = await seat.desk.buy("1000")
     async with streaming(seat.client, f"signal:{signal}") as stream:
         seen = rows(await stream.next(f"signal:{signal}"))
