@@ -13,6 +13,8 @@ from typing import Annotated, Any
 
 import typer
 
+from copytrade.console.cli_followers import followers
+from copytrade.console.cli_options import CONFIG, STATE, USERS, AsJson, Config, Limit, State, Users
 from copytrade.wiring.paths import Paths
 
 app = typer.Typer(
@@ -24,17 +26,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Config = Annotated[Path, typer.Option("--config", help="Settings file.")]
-Users = Annotated[Path, typer.Option("--users", help="Folder of follower files.")]
-State = Annotated[Path, typer.Option("--state", help="Folder of ledger, nonces and kill switch.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
-Limit = Annotated[int, typer.Option("--limit", min=1, max=100_000, help="How many, newest first.")]
-
 LimitPrice = Annotated[str | None, typer.Option("--limit", help="The limit price.")]
 StopPrice = Annotated[str | None, typer.Option("--stop", help="Triggers when the price has moved against you.")]
 ProfitPrice = Annotated[str | None, typer.Option("--take-profit", help="Triggers when it has moved in your favour.")]
-
-CONFIG, USERS, STATE = Path("config/copytrade.yaml"), Path("config/users"), Path("state")
 
 
 @app.command()
@@ -194,6 +188,35 @@ def list_users(config: Config = CONFIG, users: Users = USERS, state: State = STA
 
 
 @app.command()
+def limits(
+    user: Annotated[str | None, typer.Argument(help="Only this user's accounts.")] = None,
+    config: Config = CONFIG,
+    users: Users = USERS,
+    state: State = STATE,
+    as_json: AsJson = False,
+) -> None:
+    """How much of each follower's limits is used, and which have tripped."""
+    from copytrade.console.limiting import run_limits
+
+    raise typer.Exit(run_limits(_paths(config, users, state), user, as_json=as_json))
+
+
+@app.command()
+def rearm(
+    user: Annotated[str, typer.Argument(help="The user whose limits have tripped.")],
+    limit: Annotated[str | None, typer.Argument(help="Only this one, like max_drawdown.")] = None,
+    config: Config = CONFIG,
+    users: Users = USERS,
+    state: State = STATE,
+    as_json: AsJson = False,
+) -> None:
+    """Let a follower's entries through again that a limit stops. Losses count anew from now on."""
+    from copytrade.console.limiting import run_rearm
+
+    raise typer.Exit(run_rearm(_paths(config, users, state), user, limit, as_json=as_json))
+
+
+@app.command()
 def kill(
     close_only: Annotated[bool, typer.Option("--close-only", help="Let exits flow.")] = False,
     flatten: Annotated[bool, typer.Option("--flatten", help="Close copied positions, then halt.")] = False,
@@ -263,6 +286,8 @@ def simulator(
         typer.echo(f"the simulator cannot start: {error}", err=True)
         raise typer.Exit(2) from None
 
+
+app.add_typer(followers)
 
 # Typer exports only the heirs of the class that all errors of usage have in common.
 _UsageError: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "UsageError")

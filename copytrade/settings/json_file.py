@@ -112,8 +112,19 @@ def read_json_list(path: Path) -> JsonList:
     """Everything in the file, or the faults that say why not. Never raises for what is in the file."""
     result = JsonList(str(path))
     raw = _read(path, result)
-    if raw is None:
+    return result if raw is None else _list(result, raw)
+
+
+def json_list_of(name: str, raw: bytes) -> JsonList:
+    """The same of what is to be written to the file `name`."""
+    result = JsonList(name)
+    if len(raw) > JSON_MAX_BYTES:
+        _fault(result, 0, f"is larger than {JSON_MAX_BYTES} bytes", "Split it: any number of files is read")
         return result
+    return _list(result, raw)
+
+
+def _list(result: JsonList, raw: bytes) -> JsonList:
     try:
         result.text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -1,4 +1,6 @@
-"""Who did what from where: one line for each action of the console, each line chained to the one before it by hash.
+"""Who did what from where: one line for each action of the console, and for each command that edits followers.
+
+Each line is chained to the one before it by hash.
 
 The file is `state/console_audit.jsonl`, for this user's eyes alone; it only grows.
 """
@@ -6,6 +8,7 @@ The file is `state/console_audit.jsonl`, for this user's eyes alone; it only gro
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import hashlib
 import json
 import os
@@ -42,12 +45,17 @@ class AuditFile:
         self._clock = clock
         self._redact = redact
         self._lock = threading.Lock()
-        self._last: str | None = None
+        self._last = _START
+        self._size = 0  # of the file that `_last` is the end of
 
     async def record(self, who: str, where: str, what: str, **more: Any) -> None:
+        await asyncio.to_thread(self.keep, who, where, what, **more)
+
+    def keep(self, who: str, where: str, what: str, **more: Any) -> None:
+        """`record` for a caller without an event loop: a command."""
         at = self._clock().isoformat(timespec="milliseconds")
         body = {"at": at, "who": who, "where": where, "what": what, **more}
-        await asyncio.to_thread(self._append, json.loads(self._redact(json.dumps(body))))
+        self._append(json.loads(self._redact(json.dumps(body))))
 
     async def latest(self, limit: int) -> list[Json]:
         lines = await asyncio.to_thread(self._tail)
@@ -55,17 +63,18 @@ class AuditFile:
 
     def _append(self, body: Json) -> None:
         with self._lock:
-            if self._last is None:
-                lines = self._tail()
-                self._last = json.loads(lines[-1])["hash"] if lines else _START
-            digest = chained(self._last, body)
             descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)  # commands write to it as well; closing gives it back
+                if os.fstat(descriptor).st_size != self._size:
+                    lines = self._tail()
+                    self._last = json.loads(lines[-1])["hash"] if lines else _START
+                digest = chained(self._last, body)
                 os.write(descriptor, json.dumps({**body, "hash": digest}).encode() + b"\n")
                 os.fsync(descriptor)
+                self._last, self._size = digest, os.fstat(descriptor).st_size
             finally:
                 os.close(descriptor)
-            self._last = digest
 
     def _tail(self) -> list[str]:
         try:

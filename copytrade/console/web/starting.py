@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import sys
 from collections.abc import Callable
@@ -14,7 +13,7 @@ from copytrade.console.web.app import Probes
 from copytrade.console.web.logtail import LogTail
 from copytrade.console.web.server import CannotServe, ConsoleServer
 from copytrade.console.web.sources import DriftProvider, EngineSources, FactsProvider
-from copytrade.domain.account import Mode, user_of
+from copytrade.domain.account import Mode
 from copytrade.settings.redaction import Redactor
 from copytrade.wiring.paths import Paths
 from copytrade.wiring.system import System
@@ -91,13 +90,12 @@ def probes(system: System, metrics: Callable[[], str] | None) -> Probes:
     return Probes(healthy, ready, metrics)
 
 
-def mode_setter(paths: Paths) -> SetMode | None:
-    """What edits the user files, where this version has it."""
-    if importlib.util.find_spec("copytrade.console.enrolling") is None:
-        return None
+def mode_setter(paths: Paths) -> SetMode:
+    """What edits the user files."""
 
-    def set_mode(account: str, mode: Mode) -> object:
-        enrolling: Any = importlib.import_module("copytrade.console.enrolling")
-        return enrolling.set_mode(paths, user_of(account), mode.value)  # type: ignore[arg-type]
+    def set_mode(account: str, mode: Mode) -> None:
+        from copytrade.console.enrolling import set_mode_for_console
+
+        set_mode_for_console(paths, account, mode)
 
     return set_mode
