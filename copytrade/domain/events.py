@@ -31,13 +31,17 @@ from copytrade.domain.order import Effect, OrderKind, Side
 from copytrade.domain.reasons import Reason
 from copytrade.domain.signal import Signal, SignalKind
 from copytrade.domain.venue import ExecutionStatus
+from copytrade.domain.watching import OrderAmended, OrdersWatched, WatchEnded
 
 Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class MasterIntended:
-    """A master order is about to be placed; with it goes all that its signal will say."""
+    """A master order is about to be placed, or was placed by hand; with it goes all that its signal will say.
+
+    `beside` is what the account held then that no order here had bought, and that an exit may sell.
+    """
 
     order_id: str
     request_id: str
@@ -59,6 +63,7 @@ class MasterIntended:
     replaces: str = ""
     replaced_filled: Quantity = NO_QUANTITY
     profit: Price | None = None
+    beside: Quantity = NO_QUANTITY
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +239,9 @@ Event = (
     | EquityMarked
     | LimitTripped
     | LimitRearmed
+    | OrdersWatched
+    | WatchEnded
+    | OrderAmended
 )
 
 _BY_NAME: dict[str, type[Any]] = {
@@ -259,6 +267,9 @@ _BY_NAME: dict[str, type[Any]] = {
         EquityMarked,
         LimitTripped,
         LimitRearmed,
+        OrdersWatched,
+        WatchEnded,
+        OrderAmended,
     )
 }
 
@@ -271,12 +282,14 @@ _ENUMS: dict[str, Any] = {
     "action": LimitAction,
     "rearm": Rearm,
 }
-_QUANTITIES = frozenset({"quantity", "position_before", "fee_base", "filled", "replaced_filled", "ideal"})
+_QUANTITIES = frozenset({"quantity", "position_before", "fee_base", "filled", "replaced_filled", "ideal", "beside"})
 _PRICES = frozenset({"price", "limit_price", "stop_price", "profit"})
 _AMOUNTS = frozenset({"equity_before", "cash_before", "cost", "fee", "start", "base", "flows", "high_water", "equity"})
-_TIMES = frozenset({"at", "sent_at"})
+_TIMES = frozenset({"at", "sent_at", "before"})
 # Fields that came later. Left out while they say nothing, so that what older versions wrote reads and counts the same.
-_LATER = frozenset({"stop_price", "profit", "replaces", "replaced_filled", "filled", "target", "carry", "ideal"})
+_LATER = frozenset(
+    {"stop_price", "profit", "replaces", "replaced_filled", "filled", "target", "carry", "ideal", "beside"}
+)
 
 
 def event_name(event: Event) -> str:

@@ -1,4 +1,4 @@
-"""The part of the live state that limits and carried entries are made of; changed by `State.apply` alone."""
+"""The part of the live state that limits, carried entries and watching are made of; changed by `State.apply` alone."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from copytrade.domain.order import Effect, OrderKind, Side
 from copytrade.domain.signal import Signal, SignalKind
 
 Key = tuple[str, AccountId, str]
-"""Of one entry: mark, trip or carry; the account; the limit's name or the master's symbol."""
+"""Of one entry: mark, trip, carry or watch; the account; the limit's name or the master's symbol."""
 
 _DOWN = Context(prec=34, rounding=ROUND_DOWN)
 
@@ -46,6 +46,7 @@ class Standing:
     marks: dict[AccountId, Mark] = field(default_factory=dict)
     trips: dict[AccountId, dict[LimitName, Trip]] = field(default_factory=dict)
     carried: dict[AccountId, dict[str, Carry]] = field(default_factory=dict)
+    watched: dict[AccountId, datetime] = field(default_factory=dict)  # orders from before then are dealt with
     changed: set[Key] = field(default_factory=set, compare=False)
 
     def trip(self, account: AccountId) -> Trip | None:
@@ -93,6 +94,14 @@ class Standing:
             holdings[asset] = holdings.get(asset, Decimal(0)) + change
         self._set_mark(account, replace(mark, holdings=holdings))
 
+    def watch(self, account: AccountId, before: datetime | None) -> None:
+        """The account's orders from before then are dealt with; None: it is not watched."""
+        if before is None:
+            self.watched.pop(account, None)
+        else:
+            self.watched[account] = before
+        self.changed.add(("watch", account, ""))
+
     def carry(self, account: AccountId, carry: Carry) -> None:
         """A plan's word on what is kept of the instrument for the next signal."""
         self._set_carry(account, carry.symbol, carry if carry.quantity else None)
@@ -137,6 +146,7 @@ class Standing:
         keys: list[Key] = [("mark", account, "") for account in self.marks]
         keys += [("trip", account, limit.value) for account, trips in self.trips.items() for limit in trips]
         keys += [("carry", account, symbol) for account, kept in self.carried.items() for symbol in kept]
+        keys += [("watch", account, "") for account in self.watched]
         return [[*key, self._text(key)] for key in sorted(keys)]
 
     def load(self, key: Key, text: str) -> None:
@@ -152,6 +162,8 @@ class Standing:
             self.trips.setdefault(account, {})[trip.limit] = trip
         elif kind == "carry":
             self.carried.setdefault(account, {})[name] = carry_from_json(body)
+        elif kind == "watch":
+            self.watched[account] = at
         else:
             raise ValueError(f"{kind!r} is no kind of entry")
 
@@ -175,6 +187,11 @@ class Standing:
                 "detail": trip.detail, "action": trip.action.value, "rearm": trip.rearm.value,
                 "at": trip.at.isoformat(),
             }  # fmt: skip
+        elif kind == "watch":
+            before = self.watched.get(account)
+            if before is None:
+                return None
+            body = {"at": before.isoformat()}
         else:
             carry = self.carried.get(account, {}).get(name)
             if carry is None:

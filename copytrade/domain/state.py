@@ -44,6 +44,7 @@ from copytrade.domain.reasons import Reason
 from copytrade.domain.signal import Signal
 from copytrade.domain.standing import Standing
 from copytrade.domain.venue import ExecutionStatus
+from copytrade.domain.watching import OrderAmended, OrdersWatched, WatchEnded
 
 DIGEST_MODULUS = 1 << 128
 
@@ -270,8 +271,15 @@ class State:
         key = (record.account, record.symbol)
         held = self.positions.get(key, NO_QUANTITY)
         self.positions[key] = held + change if record.side is Side.BUY else held - change
+        if record.intent is not None and record.intent.beside and self.positions[key].value < 0:
+            self.positions[key] = NO_QUANTITY  # what no order here had bought was sold too
         if not self.positions[key]:
             del self.positions[key]
+        return [self._enter(record, after, e.at)]
+
+    def _amended(self, e: OrderAmended) -> list[OrderRecord]:
+        record, after = self._moved(e.order_id, Move.PROGRESS)
+        record.quantity, record.limit_price, record.stop_price = e.quantity, e.limit_price, e.stop_price
         return [self._enter(record, after, e.at)]
 
     def _parked(self, e: AccountParked) -> list[OrderRecord]:
@@ -299,6 +307,10 @@ class State:
 
     def _rearmed(self, e: LimitRearmed) -> list[OrderRecord]:
         self.standing.rearmed(e)
+        return []
+
+    def _watched(self, e: OrdersWatched | WatchEnded) -> list[OrderRecord]:
+        self.standing.watch(e.account, e.before if isinstance(e, OrdersWatched) else None)
         return []
 
     def _joined(self, e: FollowerJoined) -> list[OrderRecord]:
@@ -373,6 +385,9 @@ _HANDLERS: dict[type[Any], Callable[[State, Any], list[OrderRecord]]] = {
     EquityMarked: State._marked,
     LimitTripped: State._tripped,
     LimitRearmed: State._rearmed,
+    OrdersWatched: State._watched,
+    WatchEnded: State._watched,
+    OrderAmended: State._amended,
 }
 
 _PROGRESS_MOVES = {

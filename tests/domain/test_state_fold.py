@@ -33,6 +33,7 @@ from copytrade.domain.reasons import Reason
 from copytrade.domain.signal import Signal, SignalKind
 from copytrade.domain.state import State
 from copytrade.domain.venue import ExecutionStatus
+from copytrade.domain.watching import OrderAmended, OrdersWatched, WatchEnded
 
 AT = datetime(2025, 3, 1, 12, 0, tzinfo=UTC)
 ALICE = AccountId("kraken:alice_smith")
@@ -79,6 +80,7 @@ REFUSED_EVENTS: list[Event] = [
     OrderStopped("copy1", Reason.KILL_SWITCH, "", AT),
     OrderHeld("copy1", Reason.KILL_SWITCH, "", AT),
     OrderReleased("copy1", AT),
+    OrderAmended("nobody", Quantity.of("0.02"), AT),
     CopiesPlanned("signal1", (replace(COPY, order_id="copy2"), COPY), AT),
     CopiesPlanned("signal1", (replace(COPY, order_id="copy2"), replace(COPY, order_id="copy2")), AT),
     OrderAccepted("nobody", "V3", AT, AT),
@@ -193,3 +195,43 @@ def test_a_note_replaces_the_one_before_and_an_empty_one_takes_it_away() -> None
     state.apply(StrategyNoted("apex", master, "BTC/USD", "", AT))
     assert state.notes == {}
     assert state.hash() == nothing
+
+
+def test_an_order_that_rests_goes_on_under_the_terms_it_was_given_later() -> None:
+    state = at_the_venue()
+    state.apply(OrderAmended("copy1", Quantity.of("0.02"), AT, Price.of("9000")))
+    record = state.orders["copy1"]
+    assert (record.quantity, record.limit_price, record.state) == (
+        Quantity.of("0.02"), Price.of("9000"), OrderState.ACCEPTED,
+    )  # fmt: skip
+
+
+def test_an_order_that_is_not_at_the_venue_cannot_be_amended_there() -> None:
+    state = planned()
+    with pytest.raises(IllegalMove):
+        state.apply(OrderAmended("copy1", Quantity.of("0.02"), AT))
+
+
+def test_until_when_an_account_has_been_watched_is_part_of_the_state() -> None:
+    state, empty = State(), State().hash()
+    state.apply(OrdersWatched(ALICE, AT, AT))
+    assert state.standing.watched == {ALICE: AT}
+    assert state.hash() != empty
+    state.apply(WatchEnded(ALICE, AT))
+    assert state.hash() == empty
+
+
+@pytest.mark.parametrize(("beside", "left"), [("1.5", {}), ("0", {(INTENT.account, "BTC/USD"): Quantity.of("-0.5")})])
+def test_a_sale_of_what_nobody_here_had_bought_leaves_no_position_short(
+    beside: str, left: dict[tuple[AccountId, str], Quantity]
+) -> None:
+    state = State()
+    intent = MasterIntended(
+        "hand1", "by hand V9", "by hand", INTENT.account, "BTC/USD", Side.SELL, Effect.EXIT, OrderKind.MARKET,
+        Quantity.of("0.5"), INTENT.price, None, None, None, Quantity.of(beside), Decimal("0.3"), AT,
+        beside=Quantity.of(beside),
+    )  # fmt: skip
+    state.apply(intent)
+    state.apply(OrderAccepted("hand1", "V9", AT, AT))
+    state.apply(executed(ExecutionStatus.FILLED, "0.5", order_id="hand1"))
+    assert state.positions == left

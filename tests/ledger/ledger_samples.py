@@ -44,6 +44,7 @@ from copytrade.domain.reasons import Reason
 from copytrade.domain.signal import Signal, SignalKind
 from copytrade.domain.state import OrderRecord, State
 from copytrade.domain.venue import ExecutionStatus
+from copytrade.domain.watching import OrderAmended, OrdersWatched, WatchEnded
 
 START = datetime(2025, 3, 1, 12, 0, tzinfo=UTC)
 MASTER = AccountId("kraken:master")
@@ -127,6 +128,8 @@ class History:
             return StrategyNoted("apex", MASTER, self._random.choice(("BTC/USD", "ETH/USD")), memory, at)
         if choice < 0.36:
             return self._limit(at)
+        if choice < 0.38:
+            return self._random.choice((OrdersWatched(MASTER, at, at), WatchEnded(MASTER, at)))
         record = self._pick(state)
         return self._move(record, at)
 
@@ -178,6 +181,8 @@ class History:
         reason = self._random.choice(list(Reason))
         if move in (Move.APPROVE, Move.SKIP):
             return self._decide(record, move, reason, detail, at)
+        if move is Move.PROGRESS and self._chance(0.2):
+            return OrderAmended(order_id, Quantity.of(self._number()), at, stop_price=Price.of(self._number()))
         if move in (Move.PROGRESS, Move.FILL, Move.CANCEL):
             return self._execute(record, move, detail, at)
         if move is Move.ACCEPT:
