@@ -15,14 +15,15 @@ from typing import Any
 
 import pytest
 from aiohttp import WSMsgType, web
-from binance_lab import ALICE, BTC_USDT, KEY, OPTIONS, SECRET, binance_lab
-from kraken_lab import Time, utc_now
+from binance_lab import ALICE, BTC_USDT, KEY, OPTIONS, SECRET, at_raw_server, binance_lab, order_row
+from kraken_lab import Time, http, utc_now
 from resting_contract import let_through
 
 from copytrade.domain.errors import CredentialsRejected, VenueError, VenueUnavailable
 from copytrade.domain.money import Price, Quantity
 from copytrade.domain.order import OrderKind
 from copytrade.domain.venue import ExecutionStatus
+from copytrade.venues.binance.changes import Changes
 from copytrade.venues.binance.options import BinanceOptions
 from copytrade.venues.binance.public import BinanceVenue
 
@@ -289,3 +290,16 @@ async def test_bracket_is_told_as_one_order_at_every_step():
         assert {step.client_order_id for step in steps} == {order.order_id}
         assert {step.kind for step in steps} == {OrderKind.BRACKET}
         assert (steps[-1].status, steps[-1].cost.value) == (ExecutionStatus.FILLED, 521)
+
+
+@pytest.mark.parametrize(("state", "asks_again"), [("EXECUTING", False), ("ALL_DONE", True)])
+async def test_answer_that_is_older_than_the_end_of_its_list_is_to_be_looked_for_again(state, asks_again):
+    legs = [
+        order_row(orderId=1, orderListId=7, type="LIMIT_MAKER", side="SELL", clientOrderId="a"),
+        order_row(orderId=2, orderListId=7, type="STOP_LOSS", side="SELL", clientOrderId="b", stopPrice="48000"),
+    ]
+    event = {"e": "listStatus", "s": "BTCUSDT", "g": 7, "L": state, "O": [{"s": "BTCUSDT", "i": n} for n in (1, 2)]}
+    async with at_raw_server(*map(http, legs)) as (_, account, _venue):
+        told = await Changes(ALICE, account._executions, account._listing).read(event)
+    assert told[0].status is ExecutionStatus.OPEN
+    assert told[1:] == ([None] if asks_again else [])

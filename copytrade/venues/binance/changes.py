@@ -14,7 +14,7 @@ from typing import Any
 
 from copytrade.domain.errors import VenueError, VenueUnavailable
 from copytrade.domain.instrument import Instrument
-from copytrade.domain.venue import VenueOrder
+from copytrade.domain.venue import ExecutionStatus, VenueOrder
 from copytrade.venues.binance.executions import Executions, read_legs
 from copytrade.venues.binance.listing import Listing
 from copytrade.venues.binance.orders import NO_LIST, Trades, read_trades
@@ -28,7 +28,7 @@ _NAMES = {
     "s": "symbol", "i": "orderId", "g": "orderListId", "p": "price", "P": "stopPrice", "q": "origQty",
     "z": "executedQty", "X": "status", "f": "timeInForce", "o": "type", "S": "side", "O": "time", "T": "updateTime",
 }  # fmt: skip
-_TRADE = "TRADE"
+_TRADE, _ALL_DONE = "TRADE", "ALL_DONE"
 
 
 class Changes:
@@ -54,7 +54,7 @@ class Changes:
                 shown = {"symbol": event["s"], "orderListId": event["g"], "orders": orders}
                 legs = read_legs(shown, event["s"], event["g"])
                 self._executions.remember_list(event["s"], event["g"], legs)
-                return await self._list(event["s"], event["g"])
+                return await self._list(event["s"], event["g"], over=event["L"] == _ALL_DONE)
         except (KeyError, TypeError, ValueError) as error:
             raise VenueUnavailable(
                 f"{self._account}: Binance's stream tells an event that cannot be read: {error!r:.200}"
@@ -82,8 +82,8 @@ class Changes:
             return [None]
         return [] if order is None else [order]
 
-    async def _list(self, symbol: str, list_id: int) -> list[VenueOrder | None]:
-        """Every order of a list, as it stands now."""
+    async def _list(self, symbol: str, list_id: int, *, over: bool = False) -> list[VenueOrder | None]:
+        """Every order of a list as it stands now, and None beside it where the answer is older than the event."""
         self._listing.seen(symbol)
         try:
             units = in_units(await self._executions.list_rows(symbol, list_id))
@@ -91,7 +91,9 @@ class Changes:
         except VenueError as error:
             self._warn(f"list {list_id} in {symbol}", error)
             return [None]
-        return [order for order in told if order is not None]
+        found = [order for order in told if order is not None]
+        stale = over and any(order.status is ExecutionStatus.OPEN for order in found)
+        return [*found, None] if stale else [*found]
 
     def _warn(self, what: str, error: VenueError) -> None:
         logger.warning("%s: order %.60s changed and could not be read: %s", self._account, what, error)
