@@ -40,6 +40,7 @@ class Cause(StrEnum):
     REFUSED = "refused"
     MASTER_PARTIAL = "master_partial"  # the master got less, or closed less, than its order asked for
     CARRY = "carry"  # under the minimum, kept for the next signal
+    UNEXPLAINED = "unexplained"  # a fault of this reckoning: there must be none
     BY_HAND = "by_hand"  # the operator took the follower out, or somebody sold what was copied
 
 
@@ -154,6 +155,24 @@ class DriftRow:
         return total(part for _, part in self.causes) == self.error
 
 
+class Repair(StrEnum):
+    """What is done about drift without being asked."""
+
+    REPORT = "report"
+    EXITS = "repair_exits"
+    ALL = "repair_all"
+
+
+@dataclass(frozen=True, slots=True)
+class DriftRules:
+    """How often every account is looked at, and what is repaired. `join_window_s` is how long a better price is waited
+    for by a follower that joins late."""
+
+    every_s: float = 300.0
+    repair: Repair = Repair.EXITS
+    join_window_s: float = 3600.0
+
+
 LotStep = Callable[[str], Decimal]
 """By our symbol, at the follower's venue: differences below one step are rounding."""
 
@@ -186,14 +205,28 @@ class DriftFold:
         else:
             self._resting[signal.master_order_id] = (signal, master, copies)
 
-    def ahead(self) -> DriftFold:
-        """A copy of this fold in which orders that rest count as far as they have come."""
+    @property
+    def resting(self) -> list[Signal]:
+        """The signals of orders whose end has not been taken in."""
+        return [signal for signal, _, _ in self._resting.values()]
+
+    def renew(self, signal: Signal, copies: Sequence[OrderRecord]) -> None:
+        """The copies of an order that rests, as they are by now."""
+        known, master, _ = self._resting[signal.master_order_id]
+        self._resting[signal.master_order_id] = (known, master, copies)
+
+    def copy(self) -> DriftFold:
+        """A fold that goes its own way from here."""
         other = DriftFold(self._lot_step)
-        other.drifts = deepcopy(self.drifts)
+        other.drifts, other._resting = deepcopy(self.drifts), dict(self._resting)
+        return other
+
+    def ahead(self) -> DriftFold:
+        """A copy of this fold in which orders that rest count as far as they have come. For a look, not to go on."""
+        other = self.copy()
         with localcontext(_FINE):
             for signal, master, copies in self._resting.values():
                 other._step(signal, master, copies, None)
-        other._resting = dict(self._resting)
         return other
 
     def _drift(self, symbol: str, signal: Signal) -> Drift:

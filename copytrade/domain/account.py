@@ -40,6 +40,21 @@ class Mode(StrEnum):
     DISARMED = "disarmed"
 
 
+class LateJoin(StrEnum):
+    """Whether a follower takes up what the master holds already when it joins."""
+
+    NONE = "none"
+    BETTER_PRICE_ONLY = "better_price_only"  # than the master has paid on average
+    FULL = "full"
+
+
+class OnLeave(StrEnum):
+    """What becomes of the copied positions of a follower that is disabled or taken out of the user files."""
+
+    KEEP = "keep"  # they follow the master out
+    CLOSE = "close"
+
+
 @dataclass(frozen=True, slots=True)
 class FollowerTerms:
     """What the operator has set for one follower's account. Amounts are in the account's quote currency.
@@ -66,6 +81,8 @@ class FollowerTerms:
     blocked: frozenset[str] = frozenset()
     prefer: tuple[str, ...] = ()
     failover: bool = False
+    late_join: LateJoin = LateJoin.NONE
+    on_leave: OnLeave = OnLeave.KEEP
 
     def mode_of(self, symbols: Iterable[str]) -> tuple[Mode, str]:
         """The strictest mode that is set for one of these spellings of an instrument, and the spelling; `ACTIVE` and

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from copytrade.copying.drift import DriftRules
 from copytrade.copying.rules import CopyRules
 from copytrade.domain.account import AccountId, FollowerTerms, venue_of
 from copytrade.domain.copy import Decision, Deferred
 from copytrade.domain.errors import LedgerError, VenueError
 from copytrade.domain.events import MasterIntended, OrderHeld, OrderReleased
 from copytrade.domain.money import Amount
-from copytrade.domain.order import OrderState
+from copytrade.domain.order import OrderState, Role
 from copytrade.domain.reasons import Reason
 from copytrade.domain.signal import Signal
 from copytrade.domain.state import OrderRecord
@@ -24,14 +25,17 @@ from copytrade.engine.desk import MasterDesk, MasterGuards
 from copytrade.engine.fanout import FanOut
 from copytrade.engine.fills import FillFollower
 from copytrade.engine.flatten import Flattener
+from copytrade.engine.joining import Joiner
 from copytrade.engine.killswitch import KillState, KillSwitch
 from copytrade.engine.lanes import Lanes
 from copytrade.engine.limits import LimitKeeper
 from copytrade.engine.markets import Markets, StandIns
 from copytrade.engine.ports import Clock, Ledger, Venue
 from copytrade.engine.prices import PriceBoard, PriceKeeper
+from copytrade.engine.reconcile import Reconciler
 from copytrade.engine.recovery import recover, work_of
 from copytrade.engine.refresh import Refresher
+from copytrade.engine.repair import Mender
 from copytrade.engine.roster import AccountFactory, Member, Roster
 from copytrade.engine.sending import Sender
 from copytrade.engine.services import Alert, Limits, Services, ServiceStopping, log
@@ -61,6 +65,7 @@ class Wiring:
     stand_ins: StandIns
     alert: Alert
     planned: Callable[[Signal, tuple[Decision, ...]], None]
+    drift: DriftRules = field(default_factory=DriftRules)
 
 
 class Engine:
@@ -89,6 +94,9 @@ class Engine:
         self.changes = MasterChanges(self.services, self.lanes, self.desk)
         self.connector = Connector(self.services, self.lanes, w.factories, w.connect_min, self._loaded)
         self.flattener = Flattener(self.services, self.desk, self.fanout, self.tracker)
+        self.mender = Mender(self.services, self.lanes, self._emit)
+        self.reconciler = Reconciler(self.services, self.mender, self.refresher.now, w.drift)
+        self.joiner = Joiner(self.services, self._emit, self.refresher.now, self.mender.master, w.drift)
         self.ready = asyncio.Event()
         self.recovered: dict[str, int] = {}
         self._loading: dict[str, asyncio.Task[None]] = {}
@@ -118,6 +126,8 @@ class Engine:
             asyncio.create_task(self._guarded(self.fanout.run()), name="fan-out"),
             asyncio.create_task(self._guarded(self.refresher.run()), name="refresh"),
             asyncio.create_task(self._guarded(self.profits.run()), name="profits"),
+            asyncio.create_task(self._guarded(self.joiner.run()), name="late joiners"),
+            asyncio.create_task(self._guarded(self.reconciler.run()), name="drift"),
             asyncio.create_task(self._guarded(self._keep_warm()), name="keep warm"),
             asyncio.create_task(self._guarded(self.limits.run()), name="limits"),
             asyncio.create_task(self._guarded(self._watch_kill_switch()), name="kill switch"),
@@ -160,6 +170,8 @@ class Engine:
                 self.connector.start(member, venue_of(account))
                 continue
             changed, member.terms, member.left = member.terms != new, new, False
+            if changed:
+                self.reconciler.soon(account)
             if changed and account in self.services.ledger.state.parked:
                 self.connector.recheck(account)
             elif member.client is None:
@@ -167,6 +179,7 @@ class Engine:
         for account in [a for a in followers if a not in terms]:
             member = followers[account]
             member.left = True
+            self.reconciler.soon(account)
             held = [s for (a, s), q in self.services.ledger.state.positions.items() if a == account and q]
             if held:
                 self.services.alert(
@@ -179,6 +192,10 @@ class Engine:
         self.services.markets.stand_ins = stand_ins
         self.services.rules = rules
         self.desk.guards = guards
+
+    def apply_drift_rules(self, rules: DriftRules) -> None:
+        """Put changed settings of drift in force."""
+        self.reconciler.rules = self.joiner.rules = rules
 
     def place_held_exits(self) -> int:
         """Place the exits that were held, sized by what is held now. Returns how many."""
@@ -227,6 +244,8 @@ class Engine:
 
     def _order_ended(self, record: OrderRecord, next_leg: Deferred | None, told: Signal | None) -> None:
         self.refresher.soon(record.account)
+        if record.role is Role.MASTER:
+            self.reconciler.master_ended()
         if told is not None:
             self._emit(told)
         if next_leg is None:

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, ConfigDict, Field
 
 from .console import ConsoleSettings
+from .drift import DriftSettings
 from .fields import (
     VENUES,
     Amount,
@@ -112,6 +113,19 @@ class CopySettings(Section):
     )
     master_fill_grace_s: Seconds = Field(
         default=5.0, ge=0, le=3600, description="How long such a copy is given to fill by itself first."
+    )
+    late_join: Literal["none", "better_price_only", "full"] = Field(
+        default="none",
+        description="A follower that is first enabled while the master holds positions: takes up none of them, each "
+        "one only at or below what the master has paid on average, or all at once.",
+    )
+    late_join_window_s: Seconds = Field(
+        default=3600.0, ge=0, le=30 * 86_400, description="How long `better_price_only` waits for such a price."
+    )
+    on_leave: Literal["keep", "close"] = Field(
+        default="keep",
+        description="Copied positions of a follower that is disabled or taken out of the user files: they follow the "
+        "master out, or are closed at once.",
     )
     stop_limit_gap: Annotated[Decimal, BeforeValidator(exact), Field(gt=0, le=Decimal("0.5"), allow_inf_nan=False)] = (
         Field(
@@ -223,6 +237,7 @@ class Settings(Section):
     # `copy` is a method of every pydantic model, hence another name in code.
     copying: CopySettings = Field(default=CopySettings(), alias="copy")
     limits: LimitSettings = LimitSettings()
+    drift: DriftSettings = DriftSettings()
     guards: GuardSettings = GuardSettings()
     venues: VenuesSettings = VenuesSettings()
     paper: PaperSettings = PaperSettings()

@@ -132,6 +132,12 @@ class User(BaseModel):
         description="An entry may go to the user's next account while this one cannot be reached. Exits go only to "
         "where the position is.",
     )
+    late_join: Literal["none", "better_price_only", "full"] | None = Field(
+        default=None, description="As `copy.late_join`, which none means."
+    )
+    on_leave: Literal["keep", "close"] | None = Field(
+        default=None, description="As `copy.on_leave`, which none means."
+    )
     paper_cash: Annotated[Amount, BeforeValidator(_decimal)] | None = Field(
         default=None,
         description="What the account starts with in paper mode; none means `paper.follower_cash`.",

@@ -7,8 +7,9 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import TypeVar
 
+from copytrade.copying.drift import DriftRules, Repair
 from copytrade.copying.rules import Basis, BelowMinimum, CopyRules, OnMasterFill
-from copytrade.domain.account import MASTER_USER, AccountId, FollowerTerms, Mode, account_id
+from copytrade.domain.account import MASTER_USER, AccountId, FollowerTerms, LateJoin, Mode, OnLeave, account_id
 from copytrade.domain.limits import ActingLimit, LimitAction, Rearm
 from copytrade.domain.money import Amount
 from copytrade.domain.order import OrderKind
@@ -38,6 +39,14 @@ def copy_rules(settings: Settings) -> CopyRules:
         master_fill_grace_s=float(c.master_fill_grace_s),
         min_cash_to_buy=Amount(g.min_cash_to_buy),
         minimum_trading_balance=Amount(max(g.minimum_trading_balance, g.funded_min)),
+    )
+
+
+def drift_rules(settings: Settings) -> DriftRules:
+    return DriftRules(
+        every_s=float(settings.drift.every_s),
+        repair=Repair(settings.drift.repair),
+        join_window_s=float(settings.copying.late_join_window_s),
     )
 
 
@@ -87,6 +96,8 @@ def follower_terms(settings: Settings, users: Iterable[User]) -> dict[AccountId,
             blocked=frozenset(user.instruments.block),
             prefer=user.prefer,
             failover=user.failover,
+            late_join=LateJoin(user.late_join or settings.copying.late_join),
+            on_leave=OnLeave(user.on_leave or settings.copying.on_leave),
         )
     return terms
 

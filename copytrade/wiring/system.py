@@ -21,7 +21,7 @@ from copytrade.settings.load import Loaded
 from copytrade.settings.model import Settings
 from copytrade.settings.redaction import Redactor
 from copytrade.settings.watch import Change, Rejected
-from copytrade.wiring.convert import copy_rules, follower_terms, limits, master_guards, master_terms
+from copytrade.wiring.convert import copy_rules, drift_rules, follower_terms, limits, master_guards, master_terms
 from copytrade.wiring.ground import CannotStart, Ground, StateBusy, refuse_unserved, venues_in_use
 from copytrade.wiring.paper import PaperVenues
 from copytrade.wiring.paths import Paths
@@ -100,6 +100,7 @@ class System:
             self.paper.enrol(change.loaded.users)
         settings = change.loaded.settings
         self.engine.apply_rules(copy_rules(settings), master_guards(settings), settings.copying.stand_ins)
+        self.engine.apply_drift_rules(drift_rules(settings))
         self.engine.apply_terms(follower_terms(change.loaded.settings, change.loaded.users))
 
     async def _start(self) -> None:
@@ -128,6 +129,7 @@ class System:
             stand_ins=self.settings.copying.stand_ins,
             alert=self._hooks.alert,
             planned=self._hooks.planned,
+            drift=drift_rules(self.settings),
         )
         self.engine = Engine(self._hooks.adjust(wiring))
         await self.engine.start()
