@@ -27,6 +27,7 @@ from copytrade.domain.limits import (
     holdings_to_json,
 )
 from copytrade.domain.money import NO_QUANTITY, Amount, Price, Quantity
+from copytrade.domain.operating import OperatorActed
 from copytrade.domain.order import Effect, OrderKind, Side
 from copytrade.domain.reasons import Reason
 from copytrade.domain.signal import Signal, SignalKind
@@ -242,6 +243,7 @@ Event = (
     | OrdersWatched
     | WatchEnded
     | OrderAmended
+    | OperatorActed
 )
 
 _BY_NAME: dict[str, type[Any]] = {
@@ -270,6 +272,7 @@ _BY_NAME: dict[str, type[Any]] = {
         OrdersWatched,
         WatchEnded,
         OrderAmended,
+        OperatorActed,
     )
 }
 

@@ -39,6 +39,7 @@ from copytrade.domain.events import (
 )
 from copytrade.domain.limits import EquityMarked, LimitRearmed, LimitTripped
 from copytrade.domain.money import NO_AMOUNT, NO_QUANTITY, Amount, Price, Quantity
+from copytrade.domain.operating import OperatorActed
 from copytrade.domain.order import Effect, Move, OrderKind, OrderState, Role, Side, next_state
 from copytrade.domain.reasons import Reason
 from copytrade.domain.signal import Signal
@@ -388,6 +389,7 @@ _HANDLERS: dict[type[Any], Callable[[State, Any], list[OrderRecord]]] = {
     OrdersWatched: State._watched,
     WatchEnded: State._watched,
     OrderAmended: State._amended,
+    OperatorActed: lambda _state, _event: [],  # told, and nothing here depends on it
 }
 
 _PROGRESS_MOVES = {

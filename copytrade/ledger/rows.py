@@ -164,7 +164,7 @@ def _insert(table: str, columns: str, rows: int, verb: str = "INSERT") -> str:
 
 @cache
 def insert_events(rows: int) -> str:
-    return _insert("events", "seq, at, name, body", rows)
+    return _insert("events", "seq, at, name, body, chain", rows)
 
 
 @cache

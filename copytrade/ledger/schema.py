@@ -14,12 +14,13 @@ from datetime import datetime
 from pathlib import Path
 
 from copytrade.domain.errors import LedgerCorrupt
+from copytrade.ledger.chain import chain_existing
 from copytrade.ledger.faults import damaged, ledger_error
 from copytrade.ledger.loading import recount_state
 
 # A new version is due for every change of a table, and for one of `OrderRecord.canonical` or of an event's JSON too:
 # the digests kept in `meta` are made of these. Coming from an older version, they are counted anew.
-VERSION = 8
+VERSION = 9
 APPLICATION_ID = 0x43505954  # "CPYT": lets `file` and us tell a ledger from any other SQLite file
 
 _TABLES = """
@@ -40,8 +41,10 @@ CREATE TABLE events (
     seq INTEGER PRIMARY KEY,
     at TEXT NOT NULL,
     name TEXT NOT NULL,
-    body TEXT NOT NULL
+    body TEXT NOT NULL,
+    chain BLOB NOT NULL
 );
+CREATE INDEX events_operator ON events (seq) WHERE name = 'OperatorActed';
 CREATE TABLE signals (
     signal_id TEXT PRIMARY KEY,
     at TEXT NOT NULL,
@@ -200,6 +203,13 @@ def _ideals_and_joining(connection: sqlite3.Connection) -> None:
     connection.execute(_JOINED)
 
 
+def _chain_events(connection: sqlite3.Connection) -> None:
+    """A chain of hashes through all events, those that are there included."""
+    connection.execute("ALTER TABLE events ADD COLUMN chain BLOB NOT NULL DEFAULT x''")
+    connection.execute("CREATE INDEX events_operator ON events (seq) WHERE name = 'OperatorActed'")
+    chain_existing(connection)
+
+
 MIGRATIONS: Mapping[int, Migration] = {
     1: _add_equity_history,
     2: _resting_orders,
@@ -208,6 +218,7 @@ MIGRATIONS: Mapping[int, Migration] = {
     5: _linked_profits,
     6: _add_standing,
     7: _ideals_and_joining,
+    8: _chain_events,
 }
 """By the version they start from. Version 1 was the first released."""
 

@@ -22,6 +22,7 @@ from copytrade.domain.reasons import Reason
 from copytrade.domain.signal import Signal
 from copytrade.domain.state import OrderRecord, State
 from copytrade.domain.venue import Balances
+from copytrade.ledger.chain import head as chain_head
 from copytrade.ledger.chronicle import Told, told
 from copytrade.ledger.faults import again, damaged, ledger_error
 from copytrade.ledger.group import Group, Receipt
@@ -112,7 +113,8 @@ class Ledger:
             state, last_seq = _load_whole(path, connection)
             ledger = cls(path, state, open_for_reading(path), connection=connection, lock=lock)
             history = EquityHistory(history_every_s)
-            ledger._writer = Writer(path, connection, epoch, last_seq, group_ms / 1000, ledger._fail, history)
+            head = chain_head(connection)
+            ledger._writer = Writer(path, connection, epoch, last_seq, group_ms / 1000, ledger._fail, history, head)
         except BaseException as fault:
             if connection is not None:
                 connection.close()

@@ -26,6 +26,7 @@ from copytrade.domain.events import (
 )
 from copytrade.domain.money import plain
 from copytrade.ledger import rows
+from copytrade.ledger.chain import GENESIS, link
 from copytrade.ledger.faults import damaged, ledger_error
 from copytrade.ledger.group import Group
 from copytrade.ledger.history import EquityHistory
@@ -54,8 +55,8 @@ class Writer:
     """Commits groups, one after the other, over its own connection.
 
     `path` is the file, `connection` an open one in autocommit mode, `epoch` the number under which this writer owns
-    the file, `last_seq` the last event in it. `failed` is called once, before anybody is told, when a write fails;
-    from then on nothing more is written.
+    the file, `last_seq` the last event in it and `chain` that event's hash. `failed` is called once, before anybody
+    is told, when a write fails; from then on nothing more is written.
     """
 
     def __init__(
@@ -67,8 +68,10 @@ class Writer:
         group_s: float,
         failed: Callable[[LedgerError], object],
         history: EquityHistory | None = None,
+        chain: bytes = GENESIS,
     ) -> None:
         self.last_seq = last_seq
+        self._chain = chain
         self._path = path
         self._wal = path.with_name(path.name + "-wal")
         self._connection = connection
@@ -191,7 +194,7 @@ class Writer:
     def _commit(self, group: Group) -> None:
         execute = self._connection.execute
         execute("BEGIN IMMEDIATE")
-        seq = self._write_events(group.events)
+        seq, chain = self._write_events(group.events)
         opened = [rows.order_row(fields) for fields in group.opened.values()]
         rows.write_rows(self._connection, rows.insert_orders, opened)
         changed = [rows.order_change(fields) for fields in group.changed.values()]
@@ -207,17 +210,19 @@ class Writer:
         self._write_meta(group, seq)
         execute("COMMIT")
         self._still_ours()
-        self.last_seq = seq
+        self.last_seq, self._chain = seq, chain
 
-    def _write_events(self, events: list[Event]) -> int:
-        seq = self.last_seq
+    def _write_events(self, events: list[Event]) -> tuple[int, bytes]:
+        seq, chain = self.last_seq, self._chain
         event_rows: list[rows.Row] = []
         signals: list[rows.Row] = []
         others: list[Event] = []
         for event in events:
             seq += 1
-            at = event.signal.at if isinstance(event, SignalEmitted) else event.at
-            event_rows.append((seq, at.isoformat(), event_name(event), rows.to_json(event_to_json(event))))
+            at = (event.signal.at if isinstance(event, SignalEmitted) else event.at).isoformat()
+            name, body = event_name(event), rows.to_json(event_to_json(event))
+            chain = link(chain, seq, name.encode(), at.encode(), body.encode())
+            event_rows.append((seq, at, name, body, chain))
             if isinstance(event, SignalEmitted):
                 signals.append(rows.signal_row(event.signal, datetime.now(UTC)))
             elif isinstance(event, CopiesPlanned | AccountParked | AccountCleared | StrategyNoted | FollowerJoined):
@@ -226,7 +231,7 @@ class Writer:
         rows.write_rows(self._connection, rows.insert_signals, signals)
         for event in others:
             self._write_other(event)
-        return seq
+        return seq, chain
 
     def _write_other(self, event: Event) -> None:
         execute = self._connection.execute

@@ -83,6 +83,8 @@ def test_a_ledger_of_version_1_gets_the_table_and_keeps_its_state(path: Path) ->
         connection.execute("DROP TABLE standing")
         connection.execute("DROP TABLE joined")
         connection.execute("ALTER TABLE orders DROP COLUMN ideal")
+        connection.execute("DROP INDEX events_operator")
+        connection.execute("ALTER TABLE events DROP COLUMN chain")
         connection.execute("UPDATE meta SET schema_version = 1")
     with Ledger.open(path) as ledger:
         assert ledger.state.hash() == before

@@ -215,6 +215,8 @@ def make_v0(path: Path) -> None:
         "ALTER TABLE orders DROP COLUMN profit",
         "ALTER TABLE orders DROP COLUMN ideal",
         "DROP TABLE joined",
+        "DROP INDEX events_operator",
+        "ALTER TABLE events DROP COLUMN chain",
         "UPDATE meta SET schema_version = 0, signals_digest = 'abc'",
     )
 
