@@ -60,6 +60,13 @@ def _figure(value: Any, shares: bool, amounts: bool) -> tuple[Decimal | None, De
     return None, number
 
 
+def _whole(value: Any) -> Any:
+    """User files are read with exact numbers, whole ones too."""
+    if isinstance(value, Decimal) and value.is_finite() and abs(value) < 10_000 and value == int(value):
+        return int(value)
+    return value
+
+
 def _form(value: Any, *, shares: bool, amounts: bool) -> Any:
     """Read a limit in either form. Raises `ValueError` with what to write instead."""
     if value is None or isinstance(value, LimitForm):
@@ -81,7 +88,7 @@ def _form(value: Any, *, shares: bool, amounts: bool) -> Any:
 DailyLoss = Annotated[LimitForm, BeforeValidator(lambda value: _form(value, shares=True, amounts=True))]
 Drawdown = Annotated[LimitForm, BeforeValidator(lambda value: _form(value, shares=True, amounts=False))]
 Floor = Annotated[LimitForm, BeforeValidator(lambda value: _form(value, shares=False, amounts=True))]
-Positions = Annotated[Whole, Field(ge=1, le=1000)]
+Positions = Annotated[Whole, BeforeValidator(_whole), Field(ge=1, le=1000)]
 
 DAILY_LOSS = "Lost since the day's first equity (UTC): an amount, or a share like `5%`."
 DRAWDOWN = "Lost from the highest equity, payments in and out left aside: a share like `20%` or `0.20`."

@@ -92,6 +92,8 @@ NUMBERS = [
     "max_exposure",
     "max_daily_loss",
     "max_drawdown",
+    "max_positions",
+    "min_equity",
     "paper_cash",
 ]
 BAD_NUMBERS = ["NaN", "Infinity", "-Infinity", "-1", "-0.1", '"1,5"', '"NaN"', '"1e3"', "true", "[1]", '""',
@@ -108,11 +110,35 @@ def test_numbers_that_make_no_sense_are_refused(tmp_path: Path, field: str, text
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("multiplier", 0), ("max_user_risk", 0), ("max_user_risk", "1.0001"), ("max_drawdown", 2)],
-)
+    [("multiplier", 0), ("max_user_risk", 0), ("max_user_risk", "1.0001"), ("max_drawdown", 2), ("max_positions", 0),
+     ("max_positions", 1.5), ("max_daily_loss", "101%"), ("min_equity", "5%"), ("max_drawdown", "0%"),
+     ("max_daily_loss", {}), ("max_daily_loss", {"limit": 5, "then": "block"}),
+     ("max_daily_loss", {"limit": 5, "action": "sell"}), ("max_drawdown", {"limit": 0.1, "rearm": "soon"}),
+     ("instruments", {"modes": {"BTC/USD": "off"}}), ("instruments", {"modes": ["BTC/USD"]})],
+)  # fmt: skip
 def test_limits_of_ranges(tmp_path: Path, field: str, value: Any) -> None:
     (message,) = faults(tmp_path, [{**ALICE, field: value}])
-    assert f"{field}: " in message
+    assert f": {field}" in message
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "amount", "share", "action"),
+    [
+        ("max_daily_loss", 50, "50", None, None),
+        ("max_daily_loss", "5%", None, "0.05", None),
+        ("max_daily_loss", {"limit": "2.5 %", "action": "flatten"}, None, "0.025", "flatten"),
+        ("max_drawdown", 0.2, None, "0.2", None),
+        ("max_drawdown", {"limit": "20%", "rearm": "by_hand"}, None, "0.2", None),
+        ("min_equity", "100.50", "100.50", None, None),
+    ],
+)
+def test_limits_that_trip_have_two_forms(
+    tmp_path: Path, field: str, value: Any, amount: str | None, share: str | None, action: str | None
+) -> None:
+    (placed,) = read_users_file(write(tmp_path, [{**ALICE, field: value}])).users
+    form = getattr(placed.user, field)
+    known = (None if each is None else Decimal(each) for each in (amount, share))
+    assert (form.amount, form.share, form.action) == (*known, action)
 
 
 def test_every_fault_is_told_with_its_own_line(tmp_path: Path) -> None:

@@ -1,0 +1,435 @@
+"""Limits that act, and every way round them: many signals at once, a restart, copies sized late, another account, a
+resting order. The venue's own list of orders is the witness.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from venues_world import VenuesWorld
+from world import Desk, World, follower, until
+
+from copytrade.domain.events import LimitTripped
+from copytrade.domain.ids import signal_id
+from copytrade.domain.limits import LimitAction, LimitName, Rearm
+from copytrade.domain.money import Price, Quantity
+from copytrade.domain.order import OrderKind, OrderState, Side
+from copytrade.domain.reasons import Reason
+from copytrade.domain.signal import SignalKind
+from copytrade.engine.desk import TradeRequest
+from copytrade.engine.last_look import LastLook
+from copytrade.ledger.replay import verify
+
+D = Decimal
+ALICE = follower("alice_smith")
+QUIET: dict[str, Any] = {"limits_watch_every_s": 3600.0}  # each test looks for itself, when it wants to
+LOOSE: dict[str, Any] = {"cash": 1_000, "max_user_risk": 1}
+ACTING = [
+    ({"max_daily_loss": 80}, Reason.DAILY_LOSS_LIMIT),
+    ({"max_daily_loss": "8%"}, Reason.DAILY_LOSS_LIMIT),
+    ({"max_drawdown": 0.08}, Reason.DRAWDOWN_LIMIT),
+    ({"min_equity": 920}, Reason.EQUITY_FLOOR),
+]
+
+
+def buys(world: World, user: str = "alice_smith") -> int:
+    return sum(order["side"] == "buy" for order in world.orders(user))
+
+
+async def look(desk: Desk) -> None:
+    """One look at the money of the account."""
+    await desk.engine.refresher.now(ALICE, 10.0)
+
+
+async def lose(world: World, desk: Desk, price: int = 45_000) -> None:
+    """The master buys, the follower with it, and the price falls: of 1,000 about 90 are lost."""
+    await desk.buy("9000")
+    await desk.settled()
+    await look(desk)
+    world.price("BTC/USD", price)
+    await look(desk)
+
+
+def tripped(desk: Desk) -> set[LimitName]:
+    return set(desk.ledger.state.standing.trips.get(ALICE, ()))
+
+
+def one(limit: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"alice_smith": {**LOOSE, **limit, **more}, "bob_jones": {"cash": 1_000, "max_user_risk": 1}}
+
+
+@pytest.mark.parametrize(("limit", "reason"), ACTING)
+async def test_many_signals_and_a_restart_do_not_get_past_a_loss(
+    tmp_path: Path, limit: dict[str, Any], reason: Reason
+) -> None:
+    with World(tmp_path, followers=one(limit), limits=QUIET, master_cash=20_000) as world:
+        async with world.trading() as desk:
+            await desk.buy("9000")  # half of the master's, so that everybody has cash left
+            await desk.settled()
+            await look(desk)
+            assert not tripped(desk)
+            world.price("BTC/USD", 40_000)
+            await look(desk)
+            (name,) = tripped(desk)
+            assert name.value in limit
+            assert len(desk.alerts_of("alice_smith", name.value, "no entries")) == 1
+            signals = await asyncio.gather(*(desk.buy("100") for _ in range(5)))
+            for signal in signals:
+                await desk.dealt_with(signal)
+                assert desk.copy(signal, "alice_smith").reason is reason
+                assert desk.copy(signal, "bob_jones").state is not OrderState.SKIPPED
+        async with world.trading() as desk:
+            signal = await desk.buy("100")
+            await desk.settled()
+            assert desk.copy(signal, "alice_smith").reason is reason
+            assert buys(world) == 1
+            await desk.sell()  # exits flow
+            await desk.settled()
+            assert world.holds("alice_smith") == 0
+        assert verify(world.paths.ledger).ok
+
+
+@pytest.mark.parametrize("guarded", [True, False])
+async def test_a_limit_that_trips_between_the_plan_and_the_wire(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, guarded: bool
+) -> None:
+    with World(tmp_path, followers=one({"min_equity": 500}), limits=QUIET) as world:
+        async with world.trading() as desk:
+
+            def trip() -> None:
+                now = world.clock.utc()
+                event = LimitTripped(ALICE, LimitName.MIN_EQUITY, "now", LimitAction.BLOCK, Rearm.BY_HAND, now)
+                desk.ledger.append([event])
+                if not guarded:  # the control: without the last look the copy is at the venue
+                    monkeypatch.setattr(LastLook, "last_look", lambda self, work, approved: None)
+
+            world.on_plan = trip
+            signal = await desk.buy("1000")
+            await desk.settled()
+            copy = desk.copy(signal, "alice_smith")
+            expected = (OrderState.STOPPED, Reason.EQUITY_FLOOR) if guarded else (OrderState.FILLED, copy.reason)
+            assert (copy.state, copy.reason) == expected
+            assert buys(world) == (0 if guarded else 1)
+
+
+@pytest.mark.parametrize(("limit", "reason"), ACTING)
+async def test_a_copy_that_is_sized_late_meets_the_limit(
+    tmp_path: Path, limit: dict[str, Any], reason: Reason
+) -> None:
+    with World(tmp_path, followers=one(limit), limits=QUIET, master_cash=20_000) as world:
+        async with world.trading() as desk:
+            await desk.buy("9000")
+            await desk.settled()
+            await look(desk)
+            world.price("BTC/USD", 40_000)  # nobody has looked since
+            world.clock.ahead_s += 700  # and what is known of the equity has become too old
+            signal = await desk.buy("100")
+            await desk.settled()
+            assert desk.copy(signal, "alice_smith").reason is reason
+            assert buys(world) == 1
+
+
+async def test_a_limit_does_not_send_the_money_to_the_next_account(tmp_path: Path) -> None:
+    users = {"alice_smith": {"kraken": {**LOOSE, "min_equity": 990, "failover": True}, "okx": {**LOOSE}}}
+    async with VenuesWorld(tmp_path, users=users, limits=QUIET) as world, world.trading() as desk:
+        await until(lambda: desk.connected("okx", "alice_smith"), "both accounts")
+        world.sims["kraken"].deposit("alice_smith", "USD", D(-20))
+        await look(desk)
+        assert tripped(desk) == {LimitName.MIN_EQUITY}
+        signal = await desk.buy("1000")
+        await desk.settled()
+        (copy,) = desk.copies(signal)
+        assert (copy.account, copy.reason) == (ALICE, Reason.EQUITY_FLOOR)
+        assert not world.sims["okx"].orders("alice_smith")
+
+
+@pytest.mark.parametrize("action", ["block", "flatten"])
+async def test_what_rests_is_taken_back_and_flatten_closes_what_was_copied(tmp_path: Path, action: str) -> None:
+    limit = {"max_daily_loss": {"limit": 80, "action": action}}
+    with World(tmp_path, followers=one(limit), limits={**QUIET, "resting_delays_s": (0.02, 0.1)},
+               master_cash=20_000) as world:  # fmt: skip
+        async with world.trading() as desk:
+            await desk.buy("9000")
+            await desk.settled()
+            await look(desk)
+            resting = await desk.place(TradeRequest("rests", "BTC/USD", Side.BUY, quantity=Quantity.of("0.02"),
+                                                    kind=OrderKind.LIMIT, limit=Price.of(30_000)))  # fmt: skip
+            await desk.dealt_with(signal_id(resting.order_id, SignalKind.PLACED))
+            world.price("BTC/USD", 40_000)
+            await look(desk)
+            copy = signal_id(resting.order_id, SignalKind.PLACED)
+            await until(lambda: desk.copy(copy, "alice_smith").state is OrderState.CANCELLED, "the entry taken back")
+            assert desk.copy(copy, "alice_smith").cancel is Reason.DAILY_LOSS_LIMIT
+            assert desk.copy(copy, "bob_jones").state is OrderState.ACCEPTED
+            if action == "flatten":
+                await until(lambda: world.holds("alice_smith") == 0, "alice out")
+                await until(lambda: not desk.position("alice_smith"), "the ledger knows")
+            else:
+                assert world.holds("alice_smith") == desk.position("alice_smith") > 0
+            assert world.holds("bob_jones") > 0
+            # A chase after the master's fill would be an entry, too.
+            world.price("BTC/USD", 29_000)
+            await until(lambda: desk.ledger.find(resting.order_id).state is OrderState.FILLED, "the master's fill")
+            await until(lambda: not desk.ledger.state.unplanned, "its answer")
+            assert buys(world) == 2
+        assert verify(world.paths.ledger).ok
+
+
+async def test_an_entry_that_fills_after_the_flattening_is_closed_too(tmp_path: Path) -> None:
+    limit = {"max_daily_loss": {"limit": 80, "action": "flatten", "rearm": "by_hand"}}
+    with World(tmp_path, followers=one(limit), limits=QUIET, master_cash=20_000) as world:
+        async with world.trading() as desk:
+            await desk.buy("9000")
+            await desk.settled()
+            trip = LimitTripped(ALICE, LimitName.MAX_DAILY_LOSS, "", LimitAction.FLATTEN, Rearm.BY_HAND,
+                                world.clock.utc())  # fmt: skip
+            await desk.ledger.append([trip], hurry=True)
+        async with world.trading() as desk:
+            assert desk.position("alice_smith") > 0
+            await desk.engine.limits.look()
+            await desk.settled()
+            assert world.holds("alice_smith") == 0
+            count = len(world.orders("alice_smith"))
+            await desk.engine.limits.look()
+            await desk.settled()
+            assert len(world.orders("alice_smith")) == count
+
+
+async def test_armed_again_by_hand_and_losses_count_from_then_on(tmp_path: Path) -> None:
+    with World(tmp_path, followers=one({"max_drawdown": "8%"}), limits=QUIET, master_cash=20_000) as world:
+        async with world.trading() as desk:
+            await desk.buy("9000")
+            await desk.settled()
+            await look(desk)
+            world.price("BTC/USD", 40_000)
+            await look(desk)
+            world.clock.ahead_s += 86_400  # the next day does not arm it
+            await look(desk)
+            await desk.engine.limits.look()
+            assert tripped(desk) == {LimitName.MAX_DRAWDOWN}
+            assert desk.engine.limits.rearm(ALICE) == [LimitName.MAX_DRAWDOWN]
+            await look(desk)
+            assert not tripped(desk)
+            signal = await desk.buy("100")
+            await desk.settled()
+            assert desk.copy(signal, "alice_smith").state is OrderState.FILLED
+            world.price("BTC/USD", 30_000)
+            await look(desk)
+            assert tripped(desk) == {LimitName.MAX_DRAWDOWN}
+        assert verify(world.paths.ledger).ok
+
+
+async def test_the_next_day_arms_the_daily_loss_and_counts_from_its_own_first_equity(tmp_path: Path) -> None:
+    with World(tmp_path, followers=one({"max_daily_loss": 80}), limits=QUIET, master_cash=20_000) as world:
+        async with world.trading() as desk:
+            await desk.buy("9000")
+            await desk.settled()
+            await look(desk)
+            world.price("BTC/USD", 40_000)
+            await look(desk)
+            await desk.engine.limits.look()
+            assert tripped(desk)  # the same day does not
+            world.clock.ahead_s += 86_400
+            await desk.engine.limits.look()
+            assert tripped(desk)  # nor the next one, before its first equity is known
+            await look(desk)
+            await desk.engine.limits.look()
+            assert not tripped(desk)
+            await look(desk)
+            assert not tripped(desk)
+            world.price("BTC/USD", 30_000)
+            await look(desk)
+            assert tripped(desk)
+
+
+@pytest.mark.parametrize("paid", [-500, 5_000])
+async def test_a_payment_neither_trips_a_limit_nor_hides_a_loss(tmp_path: Path, paid: int) -> None:
+    limits = {"max_drawdown": "15%", "max_daily_loss": "15%"}
+    with World(tmp_path, followers=one(limits), limits=QUIET, master_cash=20_000) as world:
+        async with world.trading() as desk:
+            await desk.buy("9000")  # alice: 450
+            await desk.settled()
+            await look(desk)
+            world.venue.deposit("alice_smith", "USD", D(paid))
+            await look(desk)
+            assert not tripped(desk)
+            mark = desk.ledger.state.standing.marks[ALICE]
+            assert abs(mark.flows.value - paid) < 1
+            assert abs(mark.high_water.value - (1_000 + paid)) < 10
+        async with world.trading() as desk:
+            world.price("BTC/USD", 25_000 if paid < 0 else 100)
+            await look(desk)
+            lost = D(225) / 500 if paid < 0 else D(450) / 6_000
+            assert bool(tripped(desk)) is (lost > D("0.15"))
+
+
+async def test_a_payment_while_nothing_ran_is_seen_at_the_next_start(tmp_path: Path) -> None:
+    with World(tmp_path, followers=one({"max_drawdown": "15%"}), limits=QUIET) as world:
+        async with world.trading() as desk:
+            await desk.buy("1000")
+            await desk.settled()
+            await look(desk)
+        world.venue.deposit("alice_smith", "USD", D(-500))
+        async with world.trading() as desk:
+            await look(desk)
+            assert not tripped(desk)
+            assert abs(desk.ledger.state.standing.marks[ALICE].flows.value + 500) < 1
+
+
+async def test_prices_alone_make_an_account_looked_at(tmp_path: Path) -> None:
+    quick = {"limits_watch_every_s": 0.05}
+    with World(tmp_path, followers=one({"max_daily_loss": "8%"}), limits=quick, master_cash=20_000) as world:
+        async with world.trading() as desk:
+            await desk.buy("9000")
+            await desk.settled()
+            await look(desk)
+            world.price("BTC/USD", 40_000)
+            await until(lambda: tripped(desk), "the loss noticed")
+
+
+# -- limits that cap -------------------------------------------------------------------------------------------------
+
+
+async def test_many_signals_at_once_do_not_get_past_max_positions(tmp_path: Path) -> None:
+    symbols = ("BTC/USD", "ETH/USD", "SOL/USD", "XRP/USD")
+    with World(tmp_path, followers=one({"max_positions": 2}), limits=QUIET) as world:
+        for symbol in symbols:
+            world.price(symbol, 100)
+        async with world.trading() as desk:
+            signals = await asyncio.gather(*(desk.buy("500", symbol) for symbol in symbols))
+            for signal in signals:
+                await desk.dealt_with(signal)
+            reasons = [desk.copy(signal, "alice_smith").reason for signal in signals]
+            assert reasons.count(Reason.AT_POSITION_LIMIT) == 2, reasons
+            await desk.settled()
+            held = [symbol for symbol in symbols if desk.position("alice_smith", symbol)]
+            assert len(held) == 2
+        async with world.trading() as desk:
+            other = next(symbol for symbol in symbols if symbol not in held)
+            again = [await desk.buy("100", held[0]), await desk.buy("100", other)]
+            await desk.settled()
+            assert [desk.copy(s, "alice_smith").state for s in again] == [OrderState.FILLED, OrderState.SKIPPED]
+            world.clock.ahead_s += 700  # sized late
+            late = await desk.buy("100", other)
+            await desk.settled()
+            assert desk.copy(late, "alice_smith").reason is Reason.AT_POSITION_LIMIT
+            await desk.sell(symbol=held[0])
+            await desk.settled()
+            freed = await desk.buy("100", other)
+            await desk.settled()
+            assert desk.copy(freed, "alice_smith").state is OrderState.FILLED
+
+
+@pytest.mark.parametrize("form", ["same", "ioc_limit"])
+async def test_max_exposure_holds_over_many_signals_and_a_restart(tmp_path: Path, form: str) -> None:
+    settings = {"copy": {"entry_order": form, "below_minimum": "round_up"}}
+    with World(tmp_path, followers=one({"max_exposure": 300}), limits=QUIET, settings=settings) as world:
+        world.price("ETH/USD", 1_000)
+        async with world.trading() as desk:
+            for signal in await asyncio.gather(*(desk.buy("1000") for _ in range(5))):
+                await desk.dealt_with(signal)
+            await desk.settled()
+            assert D(290) < desk.position("alice_smith") * 50_000 <= 300
+        async with world.trading() as desk:
+            signal = await desk.buy("1000", "ETH/USD")  # no price of bitcoin has been seen by this run
+            await desk.settled()
+            assert desk.position("alice_smith", "ETH/USD") * 1_000 <= 10, desk.copy(signal, "alice_smith").detail
+
+
+async def test_max_order_holds_for_an_order_amended_upwards_and_one_lowered_on_the_way(tmp_path: Path) -> None:
+    with World(tmp_path, followers=one({"max_order": 50}), limits=QUIET) as world:
+        async with world.trading() as desk:
+            placed = await desk.place(TradeRequest("rests", "BTC/USD", Side.BUY, quantity=Quantity.of("0.001"),
+                                                   kind=OrderKind.LIMIT, limit=Price.of(45_000)))  # fmt: skip
+            await desk.dealt_with(signal_id(placed.order_id, SignalKind.PLACED))
+            changed = await desk.engine.changes.amend(placed.order_id, quantity=Quantity.of("0.1"))
+            await desk.dealt_with(signal_id(changed.order_id, SignalKind.AMENDED))
+            open_now = [order for order in world.orders("alice_smith") if order["status"] == "open"]
+            assert [D(order["volume"]) * 45_000 <= 50 for order in open_now] == [True]
+            await desk.engine.changes.cancel(changed.order_id)
+            await desk.settled()
+
+            def lowered() -> None:
+                world.users["alice_smith"]["max_order"] = 20
+                world.write_users()
+                desk.reload()
+
+            world.on_plan = lowered
+            signal = await desk.buy("1000")
+            await desk.settled()
+            assert desk.copy(signal, "alice_smith").reason is Reason.OVER_MAX_ORDER
+            assert desk.copy(signal, "bob_jones").state is OrderState.FILLED
+
+
+# -- what the settings say ---------------------------------------------------------------------------------------------
+
+
+async def test_a_limit_of_the_settings_holds_for_everybody_and_a_new_one_takes_effect_at_once(tmp_path: Path) -> None:
+    settings = {"limits": {"min_equity": 5}}
+    with World(tmp_path, followers=one({}), limits=QUIET, settings=settings) as world:
+        async with world.trading() as desk:
+            assert [u.limit for u in desk.engine.limits.usage(ALICE)] == [LimitName.MIN_EQUITY]
+            world.users["alice_smith"]["min_equity"] = {"limit": 2_000, "rearm": "by_hand"}
+            world.write_users()
+            desk.reload()
+            await desk.engine.limits.look()
+            await until(lambda: tripped(desk), "the new limit")
+            (row,) = desk.engine.limits.usage(ALICE)
+            assert (row.allowed, row.used, row.rearm) == ("2000", "1000", "by_hand")
+            assert row.trip is not None
+            del world.users["alice_smith"]["min_equity"]
+            world.write_users()
+            desk.reload()
+            world.write_settings(limits={})
+            desk.reload()
+            await desk.engine.limits.look()
+            assert not tripped(desk)
+
+
+async def test_modes_of_single_instruments(tmp_path: Path) -> None:
+    modes = {"instruments": {"modes": {"BTC/USD": "close_only", "ETH/USD": "disarmed"}}}
+    with World(tmp_path, followers={"alice_smith": 1_000}, limits=QUIET) as world:
+        for symbol in ("ETH/USD", "SOL/USD"):
+            world.price(symbol, 100)
+        async with world.trading() as desk:
+            for symbol in ("BTC/USD", "ETH/USD"):
+                await desk.buy("500", symbol)
+            await desk.settled()
+            world.users["alice_smith"] |= modes
+            world.write_users()
+            desk.reload()
+            for symbol, mode in (("BTC/USD", "close_only"), ("ETH/USD", "disarmed")):
+                signal = await desk.buy("100", symbol)
+                await desk.dealt_with(signal)
+                copy = desk.copy(signal, "alice_smith")
+                assert (copy.reason, copy.detail) == (Reason.INSTRUMENT_MODE, f"{symbol} is {mode}")
+            signal = await desk.buy("500", "SOL/USD")
+            await desk.settled()
+            assert desk.copy(signal, "alice_smith").state is OrderState.FILLED
+            out = {symbol: await desk.sell(symbol=symbol) for symbol in ("BTC/USD", "ETH/USD")}
+            await desk.settled()
+            assert desk.copy(out["BTC/USD"], "alice_smith").state is OrderState.FILLED
+            held = desk.copy(out["ETH/USD"], "alice_smith")
+            assert (held.state, held.reason) == (OrderState.HELD, Reason.INSTRUMENT_MODE)
+
+
+async def test_a_mode_set_between_the_plan_and_the_wire_counts(tmp_path: Path) -> None:
+    with World(tmp_path, followers={"alice_smith": 1_000}, limits=QUIET) as world:
+        async with world.trading() as desk:
+
+            def close_only() -> None:
+                world.users["alice_smith"]["instruments"] = {"modes": {"BTC/USD": "paused"}}
+                world.write_users()
+                desk.reload()
+
+            world.on_plan = close_only
+            signal = await desk.buy("1000")
+            await desk.settled()
+            copy = desk.copy(signal, "alice_smith")
+            assert (copy.state, copy.reason, copy.detail) == (
+                OrderState.STOPPED, Reason.INSTRUMENT_MODE, "BTC/USD is paused"
+            )  # fmt: skip
