@@ -4,48 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import Any
 
+from copytrade.console.account_check import Checker, Findings, VenueFindings, accounts_of, of_files
 from copytrade.console.logs import set_up_logging
 from copytrade.console.output import print_error, print_json
 from copytrade.console.running import worker_or_alone
 from copytrade.domain.account import MASTER_USER, AccountId, account_id, user_of, venue_of
-from copytrade.domain.errors import BadRequest, CopyTradeError, NonceUnavailable, Refused, VenueError
+from copytrade.domain.errors import BadRequest, CopyTradeError, LedgerError, Refused
+from copytrade.domain.order import Role
 from copytrade.engine.killswitch import KillState, KillSwitch
 from copytrade.engine.ports import AccountClient
-from copytrade.settings.credentials import Missing
+from copytrade.ledger.reader import LedgerReader
 from copytrade.settings.faults import SettingsError
-from copytrade.settings.load import Loaded
-from copytrade.settings.model import Settings
+from copytrade.settings.load import Loaded, load
 from copytrade.settings.redaction import Redactor
-from copytrade.wiring.ground import Ground
+from copytrade.wiring.ground import CannotStart, Ground, refuse_unserved
 from copytrade.wiring.paths import Paths
 from copytrade.wiring.system import System, utc_now
 
 Json = dict[str, Any]
 _TIMEOUT_S = 120.0
-_CONCURRENCY = 8
-
-ClientOf = Callable[[AccountId], Awaitable[AccountClient]]
-
-
-@dataclass(slots=True)
-class Findings:
-    """About one account: what is right, what to look at, what keeps it from trading."""
-
-    account: str
-    enabled: bool = True
-    fine: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
-
-    def to_json(self) -> Json:
-        return {
-            "account": self.account, "enabled": self.enabled, "ok": not self.problems, "fine": self.fine,
-            "warnings": self.warnings, "problems": self.problems,
-        }  # fmt: skip
+_MASTER_ORDERS_LOOKED_AT = 500  # so far back is what the master trades
+_OFTEN = 5  # accounts that share a line
+_LINES_SHOWN_AT = 20  # accounts; of more, only those with something to look at are shown line by line
 
 
 def run_check(paths: Paths, venue: str | None, user: str | None, *, offline: bool, as_json: bool) -> int:
@@ -67,8 +51,11 @@ def run_check(paths: Paths, venue: str | None, user: str | None, *, offline: boo
     return 0 if result["would_start"] and (user is None or all(a["ok"] for a in result["accounts"])) else 1
 
 
-async def check_running(system: System, venue: str | None, user: str | None) -> Json:
-    """The same, inside the worker, over the clients that it has."""
+async def check_running(
+    system: System, venue: str | None, user: str | None, turn: Callable[[], Awaitable[None]] | None = None
+) -> Json:
+    """The same, inside the worker, over the clients that it has. With `turn` one account after the other, each once
+    that has been waited for."""
     roster = system.engine.services.roster
 
     async def client_of(account: AccountId) -> AccountClient:
@@ -79,8 +66,10 @@ async def check_running(system: System, venue: str | None, user: str | None) -> 
             raise BadRequest(f"{account} is not known to the worker")
         return member.client
 
-    found = await _check_accounts(system.loaded, venue, user, client_of)
-    return _result(system.paths, system.loaded, found, note="asked the running worker")
+    traded = await asyncio.to_thread(_traded, system.paths, system.loaded)
+    checker = Checker(system.loaded, system.engine.services.venues, client_of, traded, turn)
+    found, venues = await checker.check(accounts_of(system.loaded, venue, user), load=False)
+    return _result(system.paths, system.loaded, found, venues, note="asked the running worker")
 
 
 def _through_worker_or_alone(paths: Paths, venue: str | None, user: str | None, redactor: Redactor) -> Json:
@@ -107,8 +96,9 @@ async def _alone(paths: Paths, venue: str | None, user: str | None, redactor: Re
         async def client_of(account: AccountId) -> AccountClient:
             return ground.factories[venue_of(account)](account)
 
-        found = await _check_accounts(ground.loaded, venue, user, client_of)
-        return _result(paths, ground.loaded, found, note="")
+        checker = Checker(ground.loaded, ground.venues, client_of, _traded(paths, ground.loaded))
+        found, venues = await checker.check(accounts_of(ground.loaded, venue, user), load=True)
+        return _result(paths, ground.loaded, found, venues, note="")
     finally:
         for each in ground.venues.values():
             await each.close()
@@ -116,90 +106,35 @@ async def _alone(paths: Paths, venue: str | None, user: str | None, redactor: Re
 
 
 def _offline(paths: Paths, venue: str | None, user: str | None, redactor: Redactor) -> Json:
-    from copytrade.settings.load import load
-
     loaded = load(paths.config, paths.users, os.environ, paths.dotenv)
     for secret in loaded.credentials.secrets():
         redactor.add(secret)
-    found = [_of_files(loaded, account) for account in _accounts(loaded, venue, user)]
-    return _result(paths, loaded, found, note="files only")
+    refuse_unserved(loaded, paths)
+    if paths.state.exists() and not os.access(paths.state, os.R_OK | os.W_OK | os.X_OK):
+        raise CannotStart(f"{paths.state} cannot be written by this user: use the account that the worker runs under")
+    found = [of_files(loaded, account) for account in accounts_of(loaded, venue, user)]
+    return _result(paths, loaded, found, [], note="files only")
 
 
-async def _check_accounts(loaded: Loaded, venue: str | None, user: str | None, client_of: ClientOf) -> list[Findings]:
-    slots = asyncio.Semaphore(_CONCURRENCY)
-
-    async def one(account: AccountId) -> Findings:
-        findings = _of_files(loaded, account)
-        if findings.problems:
-            return findings
-        async with slots:
-            try:
-                await _ask_venue(findings, await client_of(account), loaded.settings)
-            except Refused as error:
-                findings.problems.append(str(error))
-            except (VenueError, NonceUnavailable, BadRequest) as error:
-                findings.problems.append(str(error))
-        return findings
-
-    return list(await asyncio.gather(*(one(account) for account in _accounts(loaded, venue, user))))
+def _traded(paths: Paths, loaded: Loaded) -> set[str]:
+    """The markets that the master holds, has lately traded, or will trade by its settings."""
+    master = loaded.settings.master
+    traded = {master.sample_instrument} if master.strategy == "sample" else set()
+    if not paths.ledger.exists():
+        return traded
+    account = account_id(master.venue, MASTER_USER)
+    try:
+        with LedgerReader(paths.ledger) as ledger:
+            traded |= {row["symbol"] for row in ledger.positions(account)}
+            orders = ledger.orders(role=Role.MASTER, account=account, limit=_MASTER_ORDERS_LOOKED_AT)
+            return traded | {order["symbol"] for order in orders}
+    except LedgerError:
+        return traded  # a ledger that cannot be read stops the start, which says so better
 
 
-async def _ask_venue(findings: Findings, client: AccountClient, settings: Settings) -> None:
-    report = await client.check_key()
-    findings.warnings += report.warnings
-    findings.problems += report.problems
-    if not report.problems:
-        may = f" ({', '.join(report.permissions)})" if report.permissions else ""
-        findings.fine.append(f"the key works{may}")
-    balances = await client.balances()
-    equity, cash, guards = balances.equity.value, balances.cash.value, settings.guards
-    findings.fine.append(f"equity {equity:,.2f} {balances.currency}, free cash {cash:,.2f}")
-    if equity < guards.connect_min:
-        findings.problems.append(f"equity is under guards.connect_min {guards.connect_min}: deposit, or lower it")
-    elif equity < guards.minimum_trading_balance:
-        least = guards.minimum_trading_balance
-        findings.warnings.append(f"equity is under guards.minimum_trading_balance {least}: no entries until it is not")
-    if cash < guards.min_cash_to_buy:
-        findings.warnings.append(f"free cash is under guards.min_cash_to_buy {guards.min_cash_to_buy}: no entries")
-
-
-def _of_files(loaded: Loaded, account: AccountId) -> Findings:
-    """What the files alone say of an account."""
-    users = {user.account: user for user in loaded.users}
-    findings = Findings(account)
-    user = users.get(account)
-    if user is not None:
-        findings.enabled = user.enabled
-        if not user.enabled:
-            findings.warnings.append("not enabled: set enabled: true in its user file to copy to it")
-        elif user.mode != "active":
-            findings.warnings.append(f"mode is {user.mode}")
-    if _is_paper(loaded.settings, venue_of(account)):
-        findings.fine.append("paper mode: no credentials needed")
-    else:
-        state = loaded.credentials.by_account.get(account)
-        if isinstance(state, Missing):
-            findings.problems.append(f"no credentials: {state}")
-        else:
-            findings.fine.append("credentials found")
-    return findings
-
-
-def _accounts(loaded: Loaded, venue: str | None, user: str | None) -> list[AccountId]:
-    accounts = [account_id(loaded.settings.master.venue, MASTER_USER)]
-    accounts += [AccountId(u.account) for u in loaded.users]
-    wanted = [a for a in accounts if (venue is None or venue_of(a) == venue) and (user is None or user_of(a) == user)]
-    if not wanted:
-        known = ", ".join(sorted({user_of(a) for a in accounts}))
-        raise BadRequest(f"no account of user {user!r} at venue {venue or 'any'}; there are {known}")
-    return wanted
-
-
-def _is_paper(settings: Settings, venue: str) -> bool:
-    return settings.mode == "paper" and venue not in settings.overridden_venues()
-
-
-def _result(paths: Paths, loaded: Loaded, found: list[Findings], note: str) -> Json:
+def _result(
+    paths: Paths, loaded: Loaded, found: list[Findings], venues: list[VenueFindings], note: str
+) -> Json:
     master = account_id(loaded.settings.master.venue, MASTER_USER)
     stops = [f"{f.account}: {p}" for f in found if f.account == master for p in f.problems]
     kill = KillSwitch(paths.state, os.environ).look() if paths.state.is_dir() else KillState.OFF
@@ -208,6 +143,7 @@ def _result(paths: Paths, loaded: Loaded, found: list[Findings], note: str) -> J
         "would_start": not stops,
         "kill_switch": kill.value,
         "warnings": list(loaded.warnings),
+        "venues": [venue.to_json() for venue in venues],
         "accounts": [f.to_json() for f in found],
         "note": note,
     }
@@ -218,14 +154,34 @@ def _print(result: Json) -> None:
     print(f"{result['mode']} mode; kill switch {result['kill_switch']}{note}")
     for warning in result["warnings"]:
         print(f"  ! {warning}")
-    for account in result["accounts"]:
+    for venue in result["venues"]:
+        if venue["problem"]:
+            print(f"  x {venue['problem']}")
+    accounts = result["accounts"]
+    whole = len(accounts) <= _LINES_SHOWN_AT
+    often = set() if whole else _print_often([line for account in accounts for line in account["warnings"]])
+    for account in accounts:
+        if not whole and account["ok"] and not set(account["warnings"]) - often:
+            continue
         print(f"{'ok ' if account['ok'] else 'NO '} {account['account']}")
-        for line in account["fine"]:
+        for line in account["fine"] if whole else ():
             print(f"      {line}")
         for line in account["warnings"]:
-            print(f"    ! {line}")
+            if line not in often:
+                print(f"    ! {line}")
         for line in account["problems"]:
             print(f"    x {line}")
-    ready = sum(a["ok"] and a["enabled"] for a in result["accounts"])
+    ready = sum(a["ok"] and a["enabled"] for a in accounts)
     start = "the worker would start" if result["would_start"] else "the worker would NOT start"
-    print(f"{ready} of {len(result['accounts'])} accounts can trade; {start}")
+    print(f"{ready} of {len(accounts)} accounts can trade; {start}")
+    waiting = [a for a in accounts if a["enabled"] and not a["ok"]]
+    for account in waiting[:_LINES_SHOWN_AT]:
+        print(f"  next: {user_of(account['account'])}: {account['next']}")
+
+
+def _print_often(lines: list[str]) -> set[str]:
+    """Print what is true of many accounts once, and return it."""
+    often = {line: count for line, count in Counter(lines).items() if count >= _OFTEN}
+    for line, count in often.items():
+        print(f"  ! {count} accounts: {line}")
+    return set(often)

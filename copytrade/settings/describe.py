@@ -20,8 +20,8 @@ equal.
 
 All settings are in `config/copytrade.yaml` and all have a default; an empty or missing file is fine. Unknown
 keys, duplicate keys and values out of range are refused with file, line and remedy. The file is watched: a
-change takes effect within two seconds, except for `mode`, `master`, `apex`, `venues`, `paper`, `engine`, `console`
-and `log`, which take a restart. A broken file is refused whole and the last good one stays in force.
+change takes effect within two seconds, except for `mode`, `master`, `apex`, `venues`, `paper`, `engine`, `console`,
+`check`, `notify` and `log`, which take a restart. A broken file is refused whole and the last good one stays in force.
 """
 
 _USERS = """## Followers: `config/users/*.json`
@@ -59,6 +59,7 @@ _ENVIRONMENT = (
         "`<VENUE>_BASE_URL`",
         "replaces `venues.<venue>.base_url`; in paper mode only addresses of this machine",
     ),
+    ("`NOTIFY_<NAME>`", "an address for messages, which `notify` names as `url_env`; it holds a secret"),
     ("`SUPPRESS_SINGLE_EXCHANGE_WARNING`", "`true` sets `guards.suppress_single_exchange_warning`"),
     ("`SYSTEM_DISABLED`", "`true` is the kill switch, like the file `state/SYSTEM_DISABLED`"),
 )
@@ -132,6 +133,8 @@ def _sections(model: type[BaseModel], prefix: str) -> list[str]:
     lines: list[str] = []
     for name, field in model.model_fields.items():
         annotation = field.annotation
+        if get_origin(annotation) is tuple:
+            annotation = get_args(annotation)[0]  # a list of blocks is described by what each of them holds
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
             key = f"{prefix}{field.alias or name}"
             lines += [f"## `{key}`", "", inspect.cleandoc(annotation.__doc__ or ""), ""]

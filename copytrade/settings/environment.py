@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dotenv import dotenv_values
 
 from .faults import Fault, SettingsError
 from .fields import VENUES
+from .notify import NOTIFY_PREFIX
 from .secret import Secret
 
 # A .env with two PEM blocks for each of 10,000 followers stays below this.
@@ -22,11 +23,13 @@ _ENDINGS = ("_API_KEY", "_API_SECRET", "_API_PASSPHRASE")
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """A snapshot: open variables as text, credentials wrapped. The environment has won over `.env`."""
+    """A snapshot: open variables as text, credentials and addresses of messages wrapped. The environment has won over
+    `.env`."""
 
     open: Mapping[str, str]
     secrets: Mapping[str, Secret]
     warnings: tuple[str, ...] = ()
+    notify: Mapping[str, Secret] = field(default_factory=dict)
 
 
 def read_environment(environ: Mapping[str, str], dotenv_path: Path | None) -> Environment:
@@ -48,6 +51,7 @@ def read_environment(environ: Mapping[str, str], dotenv_path: Path | None) -> En
             if name.startswith(_PREFIXES) and name.endswith(_ENDINGS) and value.strip()
         },
         tuple(warnings),
+        {n: Secret(value.strip()) for n, value in merged.items() if n.startswith(NOTIFY_PREFIX) and value.strip()},
     )
 
 

@@ -28,6 +28,7 @@ from .fields import (
     is_loopback,
 )
 from .limits import LimitSettings
+from .notify import CheckSettings, NotifyTarget
 from .strategy import ApexSettings, ScanSettings, Symbol
 from .venues import VenuesSettings
 
@@ -245,6 +246,10 @@ class Settings(Section):
     scan: ScanSettings = ScanSettings()
     engine: EngineSettings = EngineSettings()
     console: ConsoleSettings = ConsoleSettings()
+    check: CheckSettings = CheckSettings()
+    notify: tuple[NotifyTarget, ...] = Field(
+        default=(), max_length=50, description="Who is told of what: a list of the following."
+    )
     log: LogSettings = LogSettings()
 
     def overridden_venues(self) -> tuple[Venue, ...]:
