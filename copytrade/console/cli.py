@@ -216,6 +216,53 @@ def rearm(
     raise typer.Exit(run_rearm(_paths(config, users, state), user, limit, as_json=as_json))
 
 
+UserOrAll = Annotated[str | None, typer.Argument(help="A user, or venue:user for one account; else everybody.")]
+
+
+@app.command()
+def drift(
+    user: UserOrAll = None,
+    config: Config = CONFIG,
+    users: Users = USERS,
+    state: State = STATE,
+    as_json: AsJson = False,
+) -> None:
+    """How far followers are from what the master's positions imply, and why; orders that are not ours."""
+    from copytrade.console.drifting import run_drift
+
+    raise typer.Exit(run_drift(_paths(config, users, state), user, as_json=as_json))
+
+
+@app.command()
+def reconcile(
+    user: UserOrAll = None,
+    repair: Annotated[str, typer.Option("--repair", help="exits: sell what the master left; all: also buy.")] = "exits",
+    config: Config = CONFIG,
+    users: Users = USERS,
+    state: State = STATE,
+    as_json: AsJson = False,
+) -> None:
+    """Repair drift now, and place held exits."""
+    from copytrade.console.drifting import run_reconcile
+
+    raise typer.Exit(run_reconcile(_paths(config, users, state), user, repair, as_json=as_json))
+
+
+@app.command()
+def flatten(
+    user: Annotated[str, typer.Argument(help="A user, or venue:user for one account.")],
+    instrument: Annotated[str | None, typer.Option("--instrument", help="Only this one: BTC/USD.")] = None,
+    config: Config = CONFIG,
+    users: Users = USERS,
+    state: State = STATE,
+    as_json: AsJson = False,
+) -> None:
+    """Close the copied positions of one follower; the master and all others keep theirs."""
+    from copytrade.console.drifting import run_flatten
+
+    raise typer.Exit(run_flatten(_paths(config, users, state), user, instrument, as_json=as_json))
+
+
 @app.command()
 def kill(
     close_only: Annotated[bool, typer.Option("--close-only", help="Let exits flow.")] = False,

@@ -79,7 +79,7 @@ def run_unkill(paths: Paths, *, place_exits: bool, as_json: bool) -> int:
     if placed:
         print(f"{placed} held exits are being placed")
     elif held:
-        print("these exits are not placed by themselves: unkill --place-exits places them")
+        print("unkill --place-exits places them now; else drift repair does in its turn, unless it only reports")
     return 0
 
 

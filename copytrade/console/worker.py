@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from copytrade.console.control import ControlServer
+from copytrade.console.drifting import drift, flatten, reconcile
+from copytrade.console.limiting import limits, rearm
 from copytrade.console.logs import set_up_logging
 from copytrade.console.operations import amend, cancel, trade
 from copytrade.console.report import Report
@@ -217,6 +219,12 @@ def _handlers(system: System) -> dict[str, Any]:
     async def do_place_exits(_: dict[str, Any]) -> dict[str, Any]:
         return {"placed": engine.place_held_exits()}
 
+    async def do_limits(body: dict[str, Any]) -> dict[str, Any]:
+        return limits(engine, body)
+
+    async def do_rearm(body: dict[str, Any]) -> dict[str, Any]:
+        return rearm(engine, body)
+
     async def do_wait_flattened(_: dict[str, Any]) -> dict[str, Any]:
         return {"flattened": await engine.wait_flattened(FLATTEN_TIMEOUT_S)}
 
@@ -224,6 +232,15 @@ def _handlers(system: System) -> dict[str, Any]:
         from copytrade.console.checking import check_running
 
         return await check_running(system, body.get("venue"), body.get("user"))
+
+    async def do_drift(body: dict[str, Any]) -> dict[str, Any]:
+        return await drift(engine, body)
+
+    async def do_reconcile(body: dict[str, Any]) -> dict[str, Any]:
+        return await reconcile(engine, body)
+
+    async def do_flatten(body: dict[str, Any]) -> dict[str, Any]:
+        return await flatten(engine, body)
 
     async def do_cancel(body: dict[str, Any]) -> dict[str, Any]:
         return await cancel(engine, body)
@@ -233,7 +250,8 @@ def _handlers(system: System) -> dict[str, Any]:
 
     return {
         "trade": do_trade, "cancel": do_cancel, "amend": do_amend, "place_exits": do_place_exits,
-        "wait_flattened": do_wait_flattened, "check": do_check,
+        "wait_flattened": do_wait_flattened, "check": do_check, "limits": do_limits, "rearm": do_rearm,
+        "drift": do_drift, "reconcile": do_reconcile, "flatten": do_flatten,
     }  # fmt: skip
 
 
