@@ -24,6 +24,7 @@ from copytrade.domain.state import OrderRecord
 
 ZERO, ONE = Decimal(0), Decimal(1)
 _FINEST = Decimal("1e-18")
+_NOISE = Decimal("1e-15")  # what quotients of 18 digits leave behind; no venue has a step as small
 _FINE = Context(prec=60, rounding=ROUND_HALF_EVEN)
 _NOT_TO_BE = (OrderState.REFUSED, OrderState.STOPPED)
 
@@ -103,7 +104,8 @@ class Drift:
         """Both positions change; `parts` say why not by the same. What they leave open by a last digit is rounding."""
         self.ideal, self.actual = _FINE.add(self.ideal, ideal), _FINE.add(self.actual, actual)
         for cause, part in parts:
-            self._add(cause, q(part))
+            if abs(part) > _NOISE:
+                self._add(cause, q(part))
         self._add(Cause.ROUNDING.value, _FINE.subtract(self.error, total(self.causes.values())))
 
     def scale(self, factor: Decimal) -> None:
