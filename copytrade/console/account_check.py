@@ -171,10 +171,11 @@ class Checker:
             Guard("min_cash_to_buy", guards.min_cash_to_buy, cash, entries),
         ]
         under = [guard for guard in findings.guards if not guard.passed]
-        for guard in under:
+        for guard in reversed(under):
             what = "free cash" if guard.name == "min_cash_to_buy" else "equity"
             line = f"{what} {guard.has:,.2f} is under guards.{guard.name} {guard.least}: {guard.under}"
-            (findings.problems if guard.name == "connect_min" else findings.warnings).append(line)
+            # First what keeps orders from being placed, then what the venue says of the key.
+            (findings.problems if guard.name == "connect_min" else findings.warnings).insert(0, line)
         if not under:
             findings.fine.append("above every guard")
 
@@ -210,9 +211,10 @@ class Checker:
         if findings.lacks:
             shown = ", ".join(findings.lacks[:_LACKS_SHOWN]) + (", ..." if len(findings.lacks) > _LACKS_SHOWN else "")
             currency = self._venues[venue].currency
-            findings.warnings.append(
+            findings.warnings.insert(
+                0,
                 f"{venue} lists no market in {currency} for {shown}, which the master trades: those signals are "
-                "skipped here (see copy.stand_ins, or give the user an account elsewhere)"
+                "skipped here (see copy.stand_ins, or give the user an account elsewhere)",
             )
         else:
             findings.fine.append("lists every market that the master trades")
