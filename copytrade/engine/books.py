@@ -6,7 +6,9 @@ two signals in quick succession cannot spend the same cash twice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from copytrade.copying.rules import ALL_KINDS, FollowerBook
@@ -20,6 +22,25 @@ from copytrade.domain.venue import Balances
 from copytrade.engine.chains import NO_CHAIN, Chain
 from copytrade.engine.roster import Member
 
+_LOOKS_MAX = 16  # of an account that is watched: some minutes of one that trades, an hour of one that does not
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What an account had, asked at `asked_at`, and its positions by the ledger when the answer came."""
+
+    balances: Balances
+    asked_at: datetime
+    positions: Mapping[str, Quantity]
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """By account: copied positions, and the markets that entries are on their way to."""
+
+    positions: dict[AccountId, list[tuple[str, Quantity]]] = field(default_factory=dict)
+    entering: dict[AccountId, set[str]] = field(default_factory=dict)
+
 
 class Books:
     """Balances as last read, and what has been promised since."""
@@ -29,6 +50,7 @@ class Books:
         self._balances: dict[AccountId, Balances] = {}
         self._reserved: dict[AccountId, dict[str, Amount]] = {}
         self._ended: dict[str, datetime] = {}
+        self._looks: dict[AccountId, deque[Look]] = {}
         self._prices: dict[str, Price] = {}
         self.is_dust: Callable[[AccountId, str, Quantity], bool] = lambda account, symbol, quantity: False
         for record in state.orders.values():
@@ -46,11 +68,22 @@ class Books:
         Orders that had ended before we asked are in these figures; the promises made for them lapse.
         """
         self._balances[account] = balances
+        if (looks := self._looks.get(account)) is not None:
+            held = {symbol: q for (owner, symbol), q in self._state.positions.items() if owner == account}
+            looks.append(Look(balances, asked_at, held))
         reserved = self._reserved.get(account)
         if not reserved:
             return
         for order_id in [o for o in reserved if (ended := self._ended.get(o)) and ended < asked_at]:
             del reserved[order_id], self._ended[order_id]
+
+    def remember(self, account: AccountId) -> None:
+        """From now on keep the last looks at the account, not only the latest."""
+        self._looks.setdefault(account, deque(maxlen=_LOOKS_MAX))
+
+    def looks(self, account: AccountId) -> Sequence[Look]:
+        """The looks that are kept, the oldest first."""
+        return tuple(self._looks.get(account, ()))
 
     def reserve(self, account: AccountId, order_id: str, cost: Amount) -> None:
         self._reserved.setdefault(account, {})[order_id] = cost
@@ -83,9 +116,12 @@ class Books:
     def book(
         self, member: Member, symbol: str, instrument: Instrument | None, unsettled: bool,
         price: Price | None = None, kinds: frozenset[OrderKind] = ALL_KINDS, chain: Chain = NO_CHAIN,
-        carried_of: str = "",
+        carried_of: str = "", held: Held | None = None,
     ) -> FollowerBook:  # fmt: skip
-        """The account as it stands for a plan on one instrument; `carried_of` is the master's, where it has another."""
+        """The account as it stands for a plan on one instrument; `carried_of` is the master's, where it has another.
+
+        Who plans for many gives what all of them hold.
+        """
         terms = member.terms
         account = terms.account
         balances = self._balances.get(account)
@@ -104,7 +140,7 @@ class Books:
             equity_at=balances.at if balances else None,
             reserved=_total(reserved.values()) if reserved else NO_AMOUNT,
             position=self._state.position(account, symbol),
-            exposure=self.exposure(account) if terms.max_exposure is not None else NO_AMOUNT,
+            exposure=self.exposure(account, held) if terms.max_exposure is not None else NO_AMOUNT,
             unsettled=unsettled,
             unreachable=unreachable,
             price=price,
@@ -113,38 +149,47 @@ class Books:
             wanted=chain.wanted,
             chained=chain.filled,
             trip=self._state.standing.trip(account),
-            instruments=len(self.instruments(account) - {symbol}) if terms.max_positions is not None else 0,
+            instruments=len(self.instruments(account, held) - {symbol}) if terms.max_positions is not None else 0,
             carried=self._state.standing.carried.get(account, {}).get(carried_of or symbol),
         )
 
-    def instruments(self, account: AccountId) -> set[str]:
+    def held(self, only: AccountId | None = None) -> Held:
+        """What every account holds and is about to, or one of them: one pass, however many are then asked about."""
+        found = Held()
+        for (account, symbol), quantity in self._state.positions.items():
+            if quantity and only in (None, account):
+                found.positions.setdefault(account, []).append((symbol, quantity))
+        for record in self._state.orders.values():
+            entering = record.effect is Effect.ENTRY and record.state is not OrderState.DEFERRED
+            if entering and only in (None, record.account):
+                found.entering.setdefault(record.account, set()).add(record.symbol)
+        return found
+
+    def instruments(self, account: AccountId, held: Held | None = None) -> set[str]:
         """The markets that the account holds copies in, or has an entry on its way to that was sized already."""
-        held = {
-            symbol
-            for (owner, symbol), quantity in self._state.positions.items()
-            if owner == account and quantity and not self.is_dust(account, symbol, quantity)
-        }
-        return held | {
-            r.symbol
-            for r in self._state.orders.values()
-            if r.account == account and r.effect is Effect.ENTRY and r.state is not OrderState.DEFERRED
-        }
+        held = held or self.held(account)
+        mine = held.positions.get(account, ())
+        return held.entering.get(account, set()) | {s for s, quantity in mine if not self.is_dust(account, s, quantity)}
+
+    def prices(self) -> dict[str, Price]:
+        """The last price seen of every market."""
+        return dict(self._prices)
 
     def price(self, symbol: str) -> Price | None:
         """The last price seen of a market, however old."""
         return self._prices.get(symbol)
 
-    def exposure(self, account: AccountId) -> Amount:
+    def exposure(self, account: AccountId, held: Held | None = None) -> Amount:
         """Copied positions at the last price seen, and entries on their way. Where one has not been seen yet, as right
         after a start, all that the account owns beside its cash counts: more than is copied, never less."""
-        mine = [(symbol, held) for (owner, symbol), held in self._state.positions.items() if owner == account and held]
-        held = [quantity * self._prices[symbol] for symbol, quantity in mine if symbol in self._prices]
-        if len(held) < len(mine) and (balances := self._balances.get(account)) is not None:
-            held = [max(_total(held), balances.equity - balances.cash)]
+        mine = (held or self.held(account)).positions.get(account, [])
+        worth = [quantity * self._prices[symbol] for symbol, quantity in mine if symbol in self._prices]
+        if len(worth) < len(mine) and (balances := self._balances.get(account)) is not None:
+            worth = [max(_total(worth), balances.equity - balances.cash)]
         on_its_way = [
             cost for order_id, cost in self._reserved.get(account, {}).items() if order_id in self._state.orders
         ]
-        return _total([*held, *on_its_way])
+        return _total([*worth, *on_its_way])
 
 
 def on_its_way(record: OrderRecord) -> bool:

@@ -192,6 +192,7 @@ class FanOut:
         """
         services = self._services
         unsettled = services.books.unsettled()
+        held = services.books.held() if signal.effect is Effect.ENTRY and only is None else None
         markets = _Listings(services, signal)
         users: dict[str, list[FollowerBook]] = {}
         for account, member in services.roster.followers.items():
@@ -205,7 +206,7 @@ class FanOut:
                 kinds = services.kinds(instrument, signal.order_kind)
                 moving = (account, symbol) in unsettled or account in markets.growing
                 book = services.books.book(
-                    member, symbol, instrument, moving, price, kinds, carried_of=signal.symbol
+                    member, symbol, instrument, moving, price, kinds, carried_of=signal.symbol, held=held
                 )  # fmt: skip
                 if (account, symbol) in markets.to_be_found or (member.connecting and instrument is None):
                     book = replace(book, market_known=False)

@@ -25,6 +25,7 @@ from copytrade.domain.order import Effect, OrderKind, OrderState, Role, Side
 from copytrade.domain.signal import Signal, SignalKind
 from copytrade.domain.state import OrderRecord
 from copytrade.domain.venue import Balances
+from copytrade.engine.books import Held
 from copytrade.engine.services import Services, ServiceStopping, log
 from copytrade.engine.work import EmitSignal, RefreshEquity, Work, cancel_work
 
@@ -100,18 +101,22 @@ class LimitKeeper:
     async def look(self) -> None:
         """One round over all followers."""
         services = self._services
-        followers = [(account, member.terms) for account, member in services.roster.followers.items()]
-        await self._refresh_prices(followers)
-        passed = []
+        trips = services.ledger.state.standing.trips
+        followers = [
+            (account, member.terms)
+            for account, member in services.roster.followers.items()
+            if _watched(member.terms) or account in trips
+        ]
+        await self._refresh_prices({account for account, _ in followers})
+        held, passed = services.books.held(), []
         for account, terms in followers:
-            trips = services.ledger.state.standing.trips.get(account)
-            if trips:
-                self._rearm_due(account, terms, dict(trips))
+            if tripped := trips.get(account):
+                self._rearm_due(account, terms, dict(tripped))
                 await self._close_again(account)
             balances = services.books.balances(account)
             if balances is not None and acting_limits(terms):
                 mark = services.ledger.state.standing.marks.get(account)
-                estimate = balances.equity + self._moved(account)
+                estimate = balances.equity + self._moved(account, held)
                 if self._untripped(account, breaches(terms, mark, estimate)):
                     passed.append(account)
         slots = asyncio.Semaphore(_READS_AT_ONCE)
@@ -144,9 +149,7 @@ class LimitKeeper:
                     )
                 ]
             )
-        self._prices_then[account] = {
-            symbol: price for symbol in self._held(account) if (price := services.books.price(symbol)) is not None
-        }
+        self._prices_then[account] = services.books.prices()
         return True
 
     async def _worth(self, account: AccountId, balances: Balances) -> dict[str, Price] | None:
@@ -270,10 +273,9 @@ class LimitKeeper:
         async with slots:
             await self._read(account, _READ_WAIT_S)
 
-    async def _refresh_prices(self, followers: list[tuple[AccountId, FollowerTerms]]) -> None:
+    async def _refresh_prices(self, watched: set[AccountId]) -> None:
         """Current prices of what accounts with limits hold, one call for each venue where it has such a call."""
         services = self._services
-        watched = {a for a, terms in followers if terms.max_exposure is not None or acting_limits(terms)}
         markets: dict[str, dict[str, Instrument]] = {}
         for (account, symbol), quantity in services.ledger.state.positions.items():
             instrument = services.instrument(venue_of(account), symbol) if account in watched and quantity else None
@@ -288,18 +290,10 @@ class LimitKeeper:
                 if (quote := services.prices.fresh(instrument, _PRICE_MAX_AGE_S)) is not None:
                     services.books.price_seen(symbol, quote.bid)
 
-    def _held(self, account: AccountId) -> dict[str, Quantity]:
-        positions = self._services.ledger.state.positions
-        return {
-            symbol: quantity
-            for (owner, symbol), quantity in positions.items()
-            if owner == account and quantity.value > 0 and not self._dust(account, symbol, quantity)
-        }
-
-    def _moved(self, account: AccountId) -> Amount:
+    def _moved(self, account: AccountId, held: Held) -> Amount:
         """How much the copied positions have gained since the last look at the balances."""
         then, gained = self._prices_then.get(account, {}), Decimal(0)
-        for symbol, quantity in self._held(account).items() if then else ():
+        for symbol, quantity in held.positions.get(account, ()):
             now, before = self._services.books.price(symbol), then.get(symbol)
             if now is not None and before is not None:
                 gained += quantity.value * (now.value - before.value)
@@ -308,7 +302,8 @@ class LimitKeeper:
     async def _prices_of(self, account: AccountId, busy: set[str] | None = None) -> dict[str, Price]:
         """What the account holds and could sell, each at its price; without those for which there is none yet."""
         services, found = self._services, {}
-        for symbol in self._held(account).keys() - (busy or set()):
+        held = services.books.held(account).positions.get(account, ())
+        for symbol in [s for s, q in held if s not in (busy or ()) and not self._dust(account, s, q)]:
             instrument = services.instrument(venue_of(account), symbol)
             price = services.books.price(symbol)
             if instrument is not None:
@@ -324,6 +319,14 @@ class LimitKeeper:
         """Whether so little of a market is left that it cannot be sold."""
         instrument = self._services.instrument(venue_of(account), symbol)
         return instrument is not None and quantity < max(instrument.min_quantity, Quantity(instrument.lot_step))
+
+
+def _watched(terms: FollowerTerms) -> bool:
+    """Whether the account has a limit that prices alone can bring it past."""
+    return (
+        terms.max_daily_loss is not None or terms.max_drawdown is not None or terms.min_equity is not None
+        or terms.max_exposure is not None
+    )  # fmt: skip
 
 
 def _resting_entry(record: OrderRecord) -> bool:

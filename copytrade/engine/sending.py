@@ -14,6 +14,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from copytrade.copying.plan import decide
+from copytrade.copying.rules import BelowMinimum
 from copytrade.domain.account import venue_of
 from copytrade.domain.copy import Approved, Deferred, Skipped
 from copytrade.domain.errors import CredentialsRejected, NonceUnavailable, SendStopped
@@ -151,8 +152,9 @@ class Sender:
         book = services.books.book(
             member, work.symbol, instrument, False, price, kinds, chain, carried_of=work.signal.symbol
         )  # fmt: skip
-        # What the master has left by now is not kept for its next signal.
-        book = replace(book, may_carry=not leaving(services.ledger.state, work))
+        if services.rules.below_minimum is BelowMinimum.CARRY and work.effect is Effect.ENTRY:
+            # What the master has left by now is not kept for its next signal.
+            book = replace(book, may_carry=not leaving(services.ledger.state, work))
         decision = decide(work.signal, book, services.rules, services.clock(), order_id=work.order_id, leg=record.leg)
         return await self._take(work, decision)
 
