@@ -12,7 +12,7 @@ from copytrade.domain.copy import Deferred
 from copytrade.domain.errors import LedgerError, VenueError
 from copytrade.domain.events import CopiesPlanned, Event, MasterIntended, OrderExecuted, SignalEmitted
 from copytrade.domain.ids import copy_id
-from copytrade.domain.money import Price, Quantity
+from copytrade.domain.money import NO_QUANTITY, Price, Quantity
 from copytrade.domain.order import Effect, OrderKind, OrderState, Role, Side
 from copytrade.domain.reasons import Reason
 from copytrade.domain.signal import Signal
@@ -119,7 +119,7 @@ class FillFollower:
         services = self._services
         again = True
         try:
-            for _ in range(_YIELDS_MAX):
+            for _ in range(_YIELDS_MAX if self._can_wait(order_id) else 0):
                 if not services.sends_in_flight:
                     break
                 await services.pause(_YIELD_S)
@@ -146,6 +146,12 @@ class FillFollower:
         limits = self._services.limits
         resting = record is not None and record.kind.rests and record.cancel is None
         return limits.resting_delays_s if resting else limits.fill_delays_s
+
+    def _can_wait(self, order_id: str) -> bool:
+        """Whether others' orders on their way out go first. Nobody waits for a copy's fill; but everybody's next step
+        hangs on what became of the master's order, and an account's on one that is being taken back."""
+        record = self._services.ledger.state.orders.get(order_id)
+        return record is not None and record.role is Role.COPY and record.cancel is None
 
     async def _ask(self, order_id: str) -> bool:
         """Poll once. True when the order is to be polled again."""
@@ -215,9 +221,20 @@ class FillFollower:
             left = held + (execution.quantity - execution.fee_base) - record.arrived
         else:
             left = held + record.arrived - execution.quantity
+            left = left + left_beside(record, execution.quantity, left)
         instrument = self._services.instrument_of(record)
         out = left < max(instrument.min_quantity, Quantity(instrument.lot_step)) if instrument else not left
         return end_signal_of(record, execution, left, now, out=out)
+
+
+def left_beside(record: OrderRecord, filled: Quantity, left: Quantity) -> Quantity:
+    """What an order by hand leaves of that which no order here had bought, so that both together are what is left."""
+    intent = record.intent
+    if intent is None or not intent.beside:
+        return NO_QUANTITY
+    bought_here = intent.position_before - intent.beside
+    taken = max(NO_QUANTITY, filled - bought_here)
+    return max(NO_QUANTITY, intent.beside - taken) + max(NO_QUANTITY, NO_QUANTITY - left)
 
 
 def follow_up(record: OrderRecord, execution: Execution) -> Deferred | None:
