@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test quick check browser bench soak clean
+.PHONY: run test quick check browser bench soak drift clean
 
 run: $(VENV)/.run
 	$(BIN)/python run_master.py
@@ -43,6 +43,9 @@ bench: $(VENV)/.dev
 
 soak: $(VENV)/.dev
 	$(BIN)/python benchmarks/soak.py
+
+drift: $(VENV)/.dev
+	$(BIN)/python benchmarks/drift.py
 
 clean:
 	rm -rf $(VENV) .venv-bench
