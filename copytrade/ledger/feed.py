@@ -82,10 +82,19 @@ class LedgerFeed:
             return Changes()
         if self._seq - since > EVENTS_MAX:
             return Changes(reset=True)
+        return self._between(since, self._seq)
+
+    def take(self, events_max: int) -> Changes | None:
+        """The next part of what is new, so many events at most, for somebody who must not miss any; None: no more."""
+        since = self._seq
+        self._seq = min(self._last_seq(), since + events_max)
+        return None if self._seq == since else self._between(since, self._seq)
+
+    def _between(self, since: int, until: int) -> Changes:
         orders: dict[str, None] = {}
         planned: list[str] = []
         signals: list[str] = []
-        for order_id, plan, signal in self._ask(_CHANGES, (since, self._seq)):
+        for order_id, plan, signal in self._ask(_CHANGES, (since, until)):
             if order_id is not None:
                 orders[order_id] = None
             if plan is not None:

@@ -31,6 +31,7 @@ from copytrade.ledger.loading import DAMAGE, load_state
 from copytrade.ledger.opening import lock_file, one_moment, open_for_reading, open_for_writing
 from copytrade.ledger.rows import ORDER_COLUMNS_SQL, Row, order_fields, order_from_row, signal_from_body
 from copytrade.ledger.schema import MIGRATIONS, Migration
+from copytrade.ledger.timing import Durations
 from copytrade.ledger.writer import Writer
 
 logger = logging.getLogger(__name__)
@@ -132,6 +133,11 @@ class Ledger:
     @property
     def failed(self) -> LedgerError | None:
         return self._failed
+
+    @property
+    def commit_times(self) -> Durations | None:
+        """How long its commits have taken; None where it is open for reading only."""
+        return None if self._writer is None else self._writer.commits
 
     # -- writing ----------------------------------------------------------------------------------------------------
 

@@ -30,6 +30,7 @@ from copytrade.ledger.chain import GENESIS, link
 from copytrade.ledger.faults import damaged, ledger_error
 from copytrade.ledger.group import Group
 from copytrade.ledger.history import EquityHistory
+from copytrade.ledger.timing import Durations
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +72,7 @@ class Writer:
         chain: bytes = GENESIS,
     ) -> None:
         self.last_seq = last_seq
+        self.commits = Durations()
         self._chain = chain
         self._path = path
         self._wal = path.with_name(path.name + "-wal")
@@ -129,11 +131,13 @@ class Writer:
             group = self._next_group()
             if group is None:
                 return
+            began_s = time.monotonic()
             try:
                 self._commit(group)
             except Exception as fault:
                 self._give_up(group, fault)
                 return
+            self.commits.observe(time.monotonic() - began_s)
             with self._wake:
                 self._in_flight = None
                 idle = not self._open.events

@@ -40,6 +40,11 @@ class DecayCounter:
         self._at = now
         return self._level
 
+    @property
+    def left(self) -> float:
+        """The share of the limit that is not used up now, 0 to 1."""
+        return max(0.0, 1.0 - self.level / self._maximum)
+
     def wait_s(self, cost: float, *, urgent: bool = False) -> float:
         """How long until a call of this cost fits; 0 when it fits now.
 

@@ -87,6 +87,11 @@ class AlpacaAccount:
         """How long the account's requests a minute make this order wait, in seconds; exits have a reserve."""
         return self._budget.wait_s(EXIT_SHARE if ticket.effect is Effect.EXIT else ENTRY_SHARE)
 
+    @property
+    def budget_left(self) -> float:
+        """The share of the tightest rate limit that is not used up, 0 to 1; for monitors."""
+        return self._budget.left
+
     # -- orders ------------------------------------------------------------------------------------------------
 
     async def place(self, ticket: OrderTicket, gate: Gate) -> PlaceOutcome:

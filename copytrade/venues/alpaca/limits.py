@@ -49,6 +49,14 @@ class MinuteBudget:
                 return max(told_s, second + _SPAN_S + 1 - now)
         return max(told_s, float(_SPAN_S))
 
+    @property
+    def left(self) -> float:
+        """The share of the minute's requests that is not used up, 0 to 1."""
+        now = self._monotonic()
+        self._forget(now)
+        told = self._told_left if now < self._told_until else self._limit
+        return max(0.0, min(self._limit - self._used, told) / self._limit)
+
     def charge(self) -> None:
         """Count a request that is made."""
         second = math.floor(self._monotonic())

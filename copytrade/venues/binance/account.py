@@ -116,6 +116,11 @@ class BinanceAccount:
         address_s = self._venue.address.wait_s(ORDER_WEIGHT, EXIT_RESERVE if is_exit else ENTRY_RESERVE)
         return max(0.0, told_s, orders_s, address_s)
 
+    @property
+    def budget_left(self) -> float:
+        """The share of the tightest rate limit that is not used up, 0 to 1; for monitors."""
+        return min(self._orders.left, self._venue.address.left)
+
     # -- orders ------------------------------------------------------------------------------------------------
 
     async def place(self, ticket: OrderTicket, gate: Gate) -> PlaceOutcome:

@@ -44,6 +44,11 @@ class Window:
             self._current, self._used = current, 0
         return self._used
 
+    @property
+    def left(self) -> float:
+        """The share of the limit that is not used up in the present span, 0 to 1."""
+        return max(0.0, 1.0 - self.used / self.limit)
+
     def wait_s(self, cost: int, reserve: float = 0.0) -> float:
         """How long until a call of this cost fits, with a share of the limit left over; 0 when it fits now.
 
@@ -96,6 +101,11 @@ class AddressLimits:
         told_s = self._not_before - self._monotonic()
         return max(0.0, told_s, self.weight.wait_s(weight, reserve), self.requests.wait_s(1, reserve))
 
+    @property
+    def left(self) -> float:
+        """The share that is not used up of the tighter limit."""
+        return min(self.weight.left, self.requests.left)
+
     def charge(self, weight: int) -> None:
         """Count a call that is made."""
         self.weight.charge(weight)
@@ -127,6 +137,11 @@ class OrderLimits:
     def wait_s(self, reserve: float, orders: int = 1) -> float:
         """How long the next so many orders have to wait, in seconds."""
         return max(window.wait_s(orders, reserve) for window in self._windows.values())
+
+    @property
+    def left(self) -> float:
+        """The share that is not used up of the tighter limit."""
+        return min(window.left for window in self._windows.values())
 
     def charge(self, orders: int = 1) -> None:
         """Count orders that are sent."""

@@ -86,6 +86,11 @@ class CoinbaseAccount:
         """How long the account's rate budget makes this order wait, in seconds; exits have a reserve of their own."""
         return self._allowance.wait_s(urgent=ticket.effect is Effect.EXIT)
 
+    @property
+    def budget_left(self) -> float:
+        """The share of the tightest rate limit that is not used up, 0 to 1; for monitors."""
+        return self._allowance.left
+
     # -- orders ------------------------------------------------------------------------------------------------
 
     async def place(self, ticket: OrderTicket, gate: Gate) -> PlaceOutcome:

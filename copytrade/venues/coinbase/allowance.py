@@ -32,6 +32,11 @@ class Allowance:
         told = self._not_before if urgent else max(self._not_before, self._others_not_before)
         return max(0.0, told - self._monotonic(), self._counter.wait_s(1, urgent=urgent))
 
+    @property
+    def left(self) -> float:
+        """The share of the burst that is not used up, 0 to 1."""
+        return self._counter.left
+
     def charge(self) -> None:
         """Count a call that is made."""
         self._counter.charge(1)

@@ -90,6 +90,16 @@ class KrakenAccount:
         urgent = ticket.effect is Effect.EXIT
         return max(0.0, told_s, self._trading.of(ticket.instrument.symbol).wait_s(ADD_ORDER_COST, urgent=urgent))
 
+    @property
+    def budget_left(self) -> float:
+        """The share of the tightest rate limit that is not used up, 0 to 1; for monitors."""
+        return min(self._rest.left, self._trading.left)
+
+    @property
+    def nonce_jumps(self) -> int:
+        """How often the nonces had to jump since the start; for monitors."""
+        return self._signer.jumps
+
     # -- orders ------------------------------------------------------------------------------------------------
 
     async def place(self, ticket: OrderTicket, gate: Gate) -> PlaceOutcome:

@@ -79,6 +79,7 @@ class KrakenSigner(krakenex.API):  # type: ignore[misc]  # krakenex has no types
         self.close()
         self.session: None = None  # nothing is sent through it, and ten thousand of them would weigh a lot
         self._nonces = nonces
+        self.jumps = 0  # since the start; for monitors
 
     def __repr__(self) -> str:
         return "KrakenSigner(***)"
@@ -101,6 +102,7 @@ class KrakenSigner(krakenex.API):  # type: ignore[misc]  # krakenex has no types
         """Leave a gap before the next nonce. Raises `NonceUnavailable`."""
         with _as_unavailable():
             self._nonces.jump(ahead_ms)
+        self.jumps += 1
 
     def raise_to(self, nonce: int) -> None:
         """Sign with no nonce up to this one any more. Raises `NonceUnavailable`."""

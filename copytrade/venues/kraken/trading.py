@@ -39,6 +39,11 @@ class TradingCounters:
             )
         return counter
 
+    @property
+    def left(self) -> float:
+        """The share that is not used up of the fullest counter."""
+        return min((counter.left for counter in self._counters.values()), default=1.0)
+
     def placed(self, venue_order_id: str, symbol: str) -> None:
         """An order was taken."""
         self.of(symbol).charge(ADD_ORDER_COST)

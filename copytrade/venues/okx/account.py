@@ -101,6 +101,11 @@ class OkxAccount:
         """
         return (self._venue.order_deadline + self._venue.absence_margin).total_seconds()
 
+    @property
+    def budget_left(self) -> float:
+        """The share of the tightest rate limit that is not used up, 0 to 1; for monitors."""
+        return min(counter.left for counter in (self._all_orders, *self._orders.values()))
+
     def wait_s(self, ticket: OrderTicket) -> float:
         """How long the account's rate budget makes this order wait, in seconds; exits have a reserve of their own."""
         urgent = ticket.effect is Effect.EXIT
