@@ -15,6 +15,7 @@ import typer
 
 from copytrade.console.cli_followers import followers
 from copytrade.console.cli_options import CONFIG, STATE, USERS, AsJson, Config, Limit, State, Users
+from copytrade.console.cli_records import records
 from copytrade.wiring.paths import Paths
 
 app = typer.Typer(
@@ -335,6 +336,7 @@ def simulator(
 
 
 app.add_typer(followers)
+app.add_typer(records)
 
 # Typer exports only the heirs of the class that all errors of usage have in common.
 _UsageError: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "UsageError")

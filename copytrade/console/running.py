@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from copytrade.console.auditing import note_act
 from copytrade.console.control import ask
 from copytrade.console.logs import set_up_logging
 from copytrade.console.output import print_error
@@ -24,6 +25,8 @@ from copytrade.wiring.system import Hooks, System
 Json = dict[str, Any]
 _BUSY_WAIT_S = 10.0  # a worker that starts, or another command without one, needs a few seconds of the folder
 _BUSY_POLL_S = 0.2
+# What goes into the operators' record; the others only look.
+_ACTS = frozenset({"trade", "cancel", "amend", "place_exits", "rearm", "reconcile", "flatten"})
 _START_WAIT_S = 20.0  # somebody waits at a prompt; a worker, in contrast, tries for as long as it takes
 _FILLS_WAIT_S = 5.0  # so that a command leaves a ledger that knows the fills of what it placed
 
@@ -36,7 +39,11 @@ def through_worker_or_alone(
     if not logging.getLogger().handlers:  # a program that calls us as a library keeps its own
         set_up_logging(redactor, "WARNING", "plain")
     try:
-        return worker_or_alone(paths, request, lambda: asyncio.run(_alone(paths, alone, redactor)), timeout_s)
+        answer = worker_or_alone(paths, request, lambda: asyncio.run(_alone(paths, alone, redactor)), timeout_s)
+        if request["do"] in _ACTS:
+            asked = {name: value for name, value in request.items() if name != "do" and value not in (None, "", False)}
+            note_act(paths, request["do"], str(answer.get("error", "done")), **asked)
+        return answer
     except StateBusy as error:
         return {"error": "failed", "message": str(error)}
     except SettingsError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from copytrade.console.auditing import note_act
 from copytrade.console.output import print_error, print_json
 from copytrade.console.running import show_error, through_worker_or_alone
 from copytrade.domain.errors import LedgerError
@@ -28,6 +29,7 @@ def run_kill(paths: Paths, *, close_only: bool, flatten: bool, as_json: bool) ->
     try:
         paths.make_state()
         switch.engage(state)
+        note_act(paths, "kill", state=state.value)
     except OSError as error:
         message = f"{switch.path} cannot be written ({error.strerror}): stop the worker process to stop all orders"
         print_error(message, as_json=as_json)
@@ -52,6 +54,7 @@ def run_unkill(paths: Paths, *, place_exits: bool, as_json: bool) -> int:
     except OSError as error:
         print_error(f"{switch.path} cannot be removed: {error.strerror}", as_json=as_json)
         return 1
+    note_act(paths, "unkill", place_exits=place_exits, was_on=lifted)
     if switch.look() is not KillState.OFF:
         print_error(
             f"orders are still stopped: the environment says {ENVIRONMENT_NAME}, or {paths.state} cannot be looked at",

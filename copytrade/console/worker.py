@@ -22,6 +22,7 @@ from copytrade.console.logs import set_up_logging
 from copytrade.console.operations import amend, cancel, trade
 from copytrade.console.report import Report
 from copytrade.console.switching import FLATTEN_TIMEOUT_S
+from copytrade.console.trail_keeper import TrailKeeper
 from copytrade.console.web.logtail import LogTail
 from copytrade.domain.account import user_of
 from copytrade.domain.errors import CopyTradeError
@@ -128,7 +129,12 @@ async def _run(paths: Paths, once: bool, redactor: Redactor) -> int:
             logging.getLogger().addHandler(tail)
             stack.callback(logging.getLogger().removeHandler, tail)
             stack.push_async_callback(_end, asyncio.create_task(_serve_console(system, redactor, tail, screen)))
-        tasks = [asyncio.create_task(_follow_files(system, screen))]
+        keeper = TrailKeeper(
+            system.ledger, paths.state, system.engine.services.kill, system.engine.services.clock, redactor.redact
+        )
+        stack.push_async_callback(keeper.stop)
+        await keeper.start()
+        tasks = [asyncio.create_task(_follow_files(system, screen, keeper))]
         if runner is not None:
             tasks.append(asyncio.create_task(runner.run()))
         failed = await _until(stopping, tasks, system)
@@ -255,7 +261,7 @@ def _handlers(system: System) -> dict[str, Any]:
     }  # fmt: skip
 
 
-async def _follow_files(system: System, screen: Screen) -> None:
+async def _follow_files(system: System, screen: Screen, keeper: TrailKeeper) -> None:
     while True:
         await asyncio.sleep(FILES_EVERY_S)
         change = await asyncio.to_thread(system.poll_files)
@@ -270,8 +276,10 @@ async def _follow_files(system: System, screen: Screen) -> None:
         except CopyTradeError as error:
             screen(f"!! not taken over: {error}")
             continue
-        for line in _change_lines(change):
+        lines = _change_lines(change)
+        for line in lines:
             screen(line)
+        keeper.files_changed(lines)
 
 
 def _change_lines(change: Any) -> list[str]:

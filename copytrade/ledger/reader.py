@@ -180,6 +180,11 @@ class LedgerReader:
             record["body"] = self._json("events", record["seq"], record["body"])
         return found
 
+    def operator_acts(self, limit: int = LIMIT_MAX) -> list[Record]:
+        """The bodies of `OperatorActed` events, newest first."""
+        query = "SELECT seq, body FROM events WHERE name = 'OperatorActed' ORDER BY seq DESC LIMIT ?"
+        return [self._json("events", row["seq"], row["body"]) for row in self._ask(query, [_bounded(limit)])]
+
     # -- inside -----------------------------------------------------------------------------------------------------
 
     def _orders(self, rest: str, values: Sequence[Any]) -> list[Record]:

@@ -2,6 +2,7 @@
 
 replay(path)                    the state that the events give
 verify(path, live)              compares that with the tables, and with a live state
+follow_chain(path)              follows the hashes from event to event: whether they are what was written
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from copytrade.domain.errors import LedgerCorrupt
+from copytrade.domain.errors import LedgerCorrupt, LedgerError
 from copytrade.domain.events import Event, event_from_json
 from copytrade.domain.state import State
+from copytrade.ledger.chain import ChainVerdict, follow
 from copytrade.ledger.faults import damaged, ledger_error
 from copytrade.ledger.loading import DAMAGE, load_state, recount_state
 from copytrade.ledger.opening import one_moment, open_for_reading
+from copytrade.ledger.schema import CHAINED_SINCE, version_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,23 @@ def verify(path: Path, live: State | None = None, *, new_state: Callable[[], Sta
     return Verdict(
         events, replay_hash, tables.hash(), loaded.hash(), None if live is None else live.hash(), tuple(problems)
     )
+
+
+def follow_chain(path: Path, expect: str | None = None) -> ChainVerdict:
+    """Follow the chain of hashes through the ledger at `path`, as `chain.follow` tells. Works while a worker writes.
+
+    Raises `LedgerError`, also for a file from before events were chained.
+    """
+    with contextlib.closing(open_for_reading(path)) as connection, one_moment(connection):
+        if (version := version_of(path, connection)) < CHAINED_SINCE:
+            raise LedgerError(
+                f"the ledger {path} is of version {version}, in which events were not chained yet: start the worker "
+                "once (python run_master.py), that chains them"
+            )
+        try:
+            return follow(connection, expect)
+        except sqlite3.Error as fault:
+            raise ledger_error(path, "read", fault) from fault
 
 
 def _fold(path: Path, connection: sqlite3.Connection, state: State) -> tuple[State, int]:

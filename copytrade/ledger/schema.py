@@ -21,6 +21,7 @@ from copytrade.ledger.loading import recount_state
 # A new version is due for every change of a table, and for one of `OrderRecord.canonical` or of an event's JSON too:
 # the digests kept in `meta` are made of these. Coming from an older version, they are counted anew.
 VERSION = 9
+CHAINED_SINCE = 9  # the version in which events got their hashes
 APPLICATION_ID = 0x43505954  # "CPYT": lets `file` and us tell a ledger from any other SQLite file
 
 _TABLES = """

@@ -8,6 +8,7 @@ The file is `state/console_audit.jsonl`, for this user's eyes alone; it only gro
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -94,10 +95,19 @@ def chained(before: str, body: Json) -> str:
     return hashlib.sha256(f"{before}{text}".encode()).hexdigest()
 
 
+def hashes(path: Path) -> set[str]:
+    """The hash of every line that has one. Raises `OSError`."""
+    found = set()
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            found.add(str(json.loads(line)["hash"]))
+    return found
+
+
 def first_break(path: Path) -> int | None:
     """The number of the first line (from 1) that was changed, put in or follows one that was taken out; None: whole."""
     last = _START
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
         try:
             body = json.loads(line)
             digest = body.pop("hash")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copytrade.console.auditing import note_act
 from copytrade.console.output import print_error, print_json
 from copytrade.console.web.access import TokenFile
 from copytrade.wiring.paths import Paths
@@ -21,6 +22,7 @@ def run_console_token(paths: Paths, *, new: bool, as_json: bool) -> int:
     try:
         paths.make_state()
         token = tokens.renew()
+        note_act(paths, "console token made")
     except OSError as error:
         print_error(f"{tokens.path} cannot be written: {error.strerror}", as_json=as_json)
         return 1

@@ -1,0 +1,132 @@
+"""`audit`: whether the record is what was written, and where it is not. And the operators' record for commands."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from copytrade.console.output import print_error, print_json
+from copytrade.console.web.audit import AUDIT_FILE, AuditFile, first_break, hashes
+from copytrade.domain.errors import LedgerError
+from copytrade.ledger.chain import ChainVerdict
+from copytrade.ledger.reader import LedgerReader
+from copytrade.ledger.replay import Verdict, follow_chain, verify
+from copytrade.wiring.paths import Paths
+
+_HEAD = re.compile(r"(?:[0-9]+:)?([0-9a-fA-F]{64})")
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Acts:
+    """The operators' file against the ledger: how many lines, how many the ledger knows, and what is wrong."""
+
+    lines: int
+    chained: int
+    problems: tuple[str, ...]
+
+
+def run_audit(paths: Paths, expect: str | None, *, as_json: bool) -> int:
+    """Verify chain, replay and operators' file; exit code 1 where one is not what was written."""
+    wanted = None
+    if expect is not None:
+        found = _HEAD.fullmatch(expect.strip())
+        if found is None:
+            text = f"--expect is {expect!r:.80}: give a head as audit prints it, a number, ':' and 64 digits"
+            print_error(text, as_json=as_json, kind="bad_request")
+            return 2
+        wanted = found.group(1).lower()
+    try:
+        chain = follow_chain(paths.ledger, wanted)
+        replay = verify(paths.ledger)
+        acts = compare_acts(paths)
+    except (LedgerError, OSError) as error:
+        print_error(str(error), as_json=as_json)
+        return 1
+    unmet = wanted is not None and chain.expected_at is None
+    ok = chain.ok and replay.ok and not acts.problems and not unmet
+    if as_json:
+        print_json({"ok": ok, **_as_json(chain, replay, acts, wanted)})
+    else:
+        _show(paths, chain, replay, acts, wanted)
+    return 0 if ok else 1
+
+
+def compare_acts(paths: Paths) -> Acts:
+    """See that the operators' file is whole, and has every line that the ledger knows. Raises `LedgerError`."""
+    with LedgerReader(paths.ledger) as reader:  # first: lines may be added to the file meanwhile
+        known = [body["record"] for body in reader.operator_acts() if body["record"]][::-1]
+    trail = paths.state / AUDIT_FILE
+    if not trail.exists():
+        gone = (f"{trail} is gone, and the ledger knows {len(known)} lines of it",) if known else ()
+        return Acts(0, len(known), gone)
+    problems = []
+    if (line := first_break(trail)) is not None:
+        problems.append(f"{trail}, line {line}: it was changed, put in, or follows one that was taken out")
+    there = hashes(trail)
+    if missing := [record for record in known if record not in there]:
+        problems.append(f"{trail} lacks {len(missing)} lines that the ledger knows, the first with hash {missing[0]}")
+    return Acts(len(there), len(known), tuple(problems))
+
+
+def _as_json(chain: ChainVerdict, replay: Verdict, acts: Acts, wanted: str | None) -> Json:
+    return {
+        "events": chain.seq,
+        "head": _head(chain),
+        "first_break": chain.first_break,
+        "chain": list(chain.problems),
+        "replay": list(replay.problems),
+        "operators": {"lines": acts.lines, "chained": acts.chained, "problems": list(acts.problems)},
+        "expected": None if wanted is None else {"hash": wanted, "at": chain.expected_at},
+    }
+
+
+def _show(paths: Paths, chain: ChainVerdict, replay: Verdict, acts: Acts, wanted: str | None) -> None:
+    print(f"{paths.ledger}: {chain.seq} events")
+    _say("chain", "whole", chain.problems)
+    _say("replay", "the events give what the tables hold", replay.problems)
+    _say("operators' record", f"whole, {acts.lines} lines, {acts.chained} of them in the chain", acts.problems)
+    if not chain.ok:
+        print(f"everything before event {chain.first_break} is what was written; from there on trust your backups only")
+    if wanted is not None and chain.expected_at is not None:
+        print(f"expected: found at event {chain.expected_at}: nothing up to there was written anew")
+    elif wanted is not None:
+        print("expected: NOT FOUND: this is another ledger, an older copy of it, or one that was written anew")
+    if chain.ok:
+        print(f"head: {_head(chain)}")
+        print("note it down elsewhere; audit --expect HEAD then tells whether anything up to it was written anew")
+
+
+def _say(what: str, well: str, problems: Sequence[str]) -> None:
+    print(f"  {what}: {'BROKEN' if problems else well}")
+    for problem in problems:
+        print(f"    {problem}")
+
+
+def _head(chain: ChainVerdict) -> str:
+    return f"{chain.seq}:{chain.head}"
+
+
+# -- for other commands ---------------------------------------------------------------------------------------------
+
+
+def operator_name() -> str:
+    """Who types: the name of the system's user."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container without a user of that number
+        return f"uid {os.getuid()}"
+
+
+def note_act(paths: Paths, what: str, outcome: str = "done", **asked: Any) -> None:
+    """Write a command's act into the operators' file. The act is done by then: a record that fails stops nothing."""
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        trail = AuditFile(paths.state, lambda: datetime.now(UTC), lambda text: text)
+        trail.keep(operator_name(), "command line", what, asked=asked, outcome=outcome)
