@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ports import ClientAround, around_clients
 from venues_world import VenuesWorld
 from world import Desk, World, follower, until
 
@@ -20,8 +21,10 @@ from copytrade.domain.money import Price, Quantity
 from copytrade.domain.order import OrderKind, OrderState, Side
 from copytrade.domain.reasons import Reason
 from copytrade.domain.signal import SignalKind
+from copytrade.domain.venue import Execution
 from copytrade.engine.desk import TradeRequest
 from copytrade.engine.last_look import LastLook
+from copytrade.ledger.reader import LedgerReader
 from copytrade.ledger.replay import verify
 
 D = Decimal
@@ -278,6 +281,51 @@ async def test_a_payment_while_nothing_ran_is_seen_at_the_next_start(tmp_path: P
             await look(desk)
             assert not tripped(desk)
             assert abs(desk.ledger.state.standing.marks[ALICE].flows.value + 500) < 1
+
+
+class Late(ClientAround):
+    """A client that tells of fills once the test says so."""
+
+    told = asyncio.Event()
+
+    async def execution(self, venue_order_id: str) -> Execution:
+        await self.told.wait()
+        return await super().execution(venue_order_id)
+
+
+async def test_a_fill_that_the_ledger_does_not_know_yet_is_no_payment(tmp_path: Path) -> None:
+    Late.told = asyncio.Event()
+    with World(tmp_path, followers=one({"max_drawdown": "30%"}), limits=QUIET) as world:
+        async with world.trading(around_clients(Late)) as desk:
+            before = desk.ledger.state.standing.marks[ALICE]
+            await desk.dealt_with(await desk.buy("5000"))
+            await look(desk)
+            assert desk.ledger.state.standing.marks[ALICE] == before  # not judged while it cannot be told
+            assert desk.position("alice_smith") == 0
+            world.price("BTC/USD", 45_000)
+            Late.told.set()
+            await desk.settled()
+            await look(desk)
+            after = desk.ledger.state.standing.marks[ALICE]
+            assert (after.flows, after.high_water) == (before.flows, before.high_water)
+            world.clock.ahead_s += 30
+            world.price("BTC/USD", 20_000)
+            await look(desk)
+            assert tripped(desk) == {LimitName.MAX_DRAWDOWN}
+
+
+async def test_a_trip_and_its_closing_are_one_transaction(tmp_path: Path) -> None:
+    limit = {"max_daily_loss": {"limit": 80, "action": "flatten"}}
+    with World(tmp_path, followers=one(limit), limits=QUIET, master_cash=20_000) as world:
+        async with world.trading() as desk:
+            await lose(world, desk, 40_000)
+            await desk.settled()
+        with LedgerReader(world.paths.ledger) as reader:
+            events = reader.events(limit=10_000)
+        (trip,) = [e for e in events if e["name"] == "LimitTripped"]
+        following = events[events.index(trip) + 1]
+        assert (following["name"], following["body"]["signal"]["target"]) == ("SignalEmitted", ALICE)
+        assert world.holds("alice_smith") == 0
 
 
 async def test_prices_alone_make_an_account_looked_at(tmp_path: Path) -> None:
