@@ -70,6 +70,17 @@ class TimedLedger:
     def copies_of(self, signal_id: str) -> Sequence[OrderRecord]:
         return self.inner.copies_of(signal_id)
 
+    def family(self, family: str, account: AccountId | None = None) -> Sequence[tuple[Signal, Sequence[OrderRecord]]]:
+        return self.inner.family(family, account)
+
+    def history(
+        self, account: AccountId, after: int, limit: int
+    ) -> Sequence[tuple[int, Signal, OrderRecord | None, Sequence[OrderRecord]]]:
+        return self.inner.history(account, after, limit)
+
+    def was_served(self, account: AccountId) -> bool:
+        return self.inner.was_served(account)
+
     def signal(self, signal_id: str) -> Signal | None:
         return self.inner.signal(signal_id)
 

@@ -11,18 +11,19 @@ import json
 import os
 import signal
 import threading
-from collections.abc import Awaitable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 from copytrade.domain.account import AccountId
 from copytrade.domain.errors import LedgerError
-from copytrade.domain.events import Event, event_name
+from copytrade.domain.events import CancelAsked, Event, OrderExecuted, event_name
 from copytrade.domain.instrument import Instrument
+from copytrade.domain.order import OrderKind
 from copytrade.domain.signal import Signal
 from copytrade.domain.state import OrderRecord, State
-from copytrade.domain.venue import Balances, Execution, KeyReport, OrderTicket, PlaceOutcome, Quote
+from copytrade.domain.venue import Balances, Execution, KeyReport, OrderTicket, PlaceOutcome, Quote, VenueOrder
 from copytrade.engine.ports import AccountClient, Gate, Ledger, Venue
 from copytrade.engine.roster import AccountFactory
 from copytrade.engine.service import Wiring
@@ -81,11 +82,17 @@ def note_kill(notes: Path, name: str) -> None:
 
 
 class BoundedLedger:
-    """The ledger with boundaries before an append, after it was applied in memory, and once it is durable."""
+    """The ledger with boundaries before an append, after it was applied in memory, and once it is durable.
 
-    def __init__(self, inner: Ledger, killer: Killer) -> None:
+    Two controls that must be seen: with `forgetful` nobody writes down which copies are to be taken back, and with
+    `split` the end of a master's order and the signal of it are two transactions.
+    """
+
+    def __init__(self, inner: Ledger, killer: Killer, *, forgetful: bool = False, split: bool = False) -> None:
         self._inner = inner
         self._killer = killer
+        self._forgetful = forgetful
+        self._split = split
         self._watchers: set[asyncio.Task[None]] = set()
 
     @property
@@ -97,6 +104,14 @@ class BoundedLedger:
         return self._inner.failed
 
     def append(self, events: Sequence[Event], *, hurry: bool = False) -> Awaitable[None]:
+        if self._forgetful and len(events) > 1:
+            events = [event for event in events if not isinstance(event, CancelAsked)]
+        if self._split and len(events) > 1 and isinstance(events[0], OrderExecuted):
+            self._append(events[:1], hurry=True)
+            events = events[1:]
+        return self._append(events, hurry=hurry)
+
+    def _append(self, events: Sequence[Event], *, hurry: bool) -> Awaitable[None]:
         names = "+".join(event_name(event) for event in events)
         self._killer.boundary(f"ledger {names}: asked")
         receipt = self._inner.append(events, hurry=hurry)
@@ -116,6 +131,17 @@ class BoundedLedger:
 
     def copies_of(self, signal_id: str) -> Sequence[OrderRecord]:
         return self._inner.copies_of(signal_id)
+
+    def family(self, family: str, account: AccountId | None = None) -> Sequence[tuple[Signal, Sequence[OrderRecord]]]:
+        return self._inner.family(family, account)
+
+    def history(
+        self, account: AccountId, after: int, limit: int
+    ) -> Sequence[tuple[int, Signal, OrderRecord | None, Sequence[OrderRecord]]]:
+        return self._inner.history(account, after, limit)
+
+    def was_served(self, account: AccountId) -> bool:
+        return self._inner.was_served(account)
 
     def signal(self, signal_id: str) -> Signal | None:
         return self._inner.signal(signal_id)
@@ -187,7 +213,16 @@ class BoundedClient:
         return execution
 
     async def cancel(self, venue_order_id: str) -> None:
+        what = f"cancel {'master' if self.account.endswith(':master') else 'copy'}"
+        self._killer.boundary(f"{what}: asked")
         await self._inner.cancel(venue_order_id)
+        self._killer.boundary(f"{what}: answered")
+
+    async def orders(self, since: datetime) -> Sequence[VenueOrder]:
+        return await self._inner.orders(since)
+
+    def stream(self) -> AsyncIterator[VenueOrder | None]:
+        return self._inner.stream()
 
     async def balances(self) -> Balances:
         self._killer.boundary("balances: asked")
@@ -223,8 +258,15 @@ class BoundedVenue:
     def currency(self) -> str:
         return self._inner.currency
 
+    @property
+    def refuses_opposites(self) -> bool:
+        return self._inner.refuses_opposites
+
     def instrument(self, spelling: str) -> Instrument | None:
         return self._inner.instrument(spelling)
+
+    def order_kinds(self, instrument: Instrument) -> frozenset[OrderKind]:
+        return self._inner.order_kinds(instrument)
 
     async def load_instruments(self) -> int:
         self._killer.boundary("load_instruments: asked")
@@ -245,15 +287,17 @@ class BoundedVenue:
         await self._inner.close()
 
 
-def with_boundaries(wiring: Wiring, killer: Killer, *, blind: bool = False) -> Wiring:
-    """The same wiring, with a boundary at every step that leaves the engine."""
+def with_boundaries(
+    wiring: Wiring, killer: Killer, *, blind: bool = False, forgetful: bool = False, split: bool = False
+) -> Wiring:
+    """The same wiring, with a boundary at every step that leaves the engine. The three flags are controls."""
 
     def bounded(factory: AccountFactory) -> AccountFactory:
         return lambda account: BoundedClient(factory(account), killer, blind)
 
     return replace(
         wiring,
-        ledger=BoundedLedger(wiring.ledger, killer),
+        ledger=BoundedLedger(wiring.ledger, killer, forgetful=forgetful, split=split),
         venues={name: BoundedVenue(venue, killer) for name, venue in wiring.venues.items()},
         factories={name: bounded(factory) for name, factory in wiring.factories.items()},
     )

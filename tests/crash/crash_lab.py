@@ -90,7 +90,9 @@ class Lab:
         self.report.append(f"{name}: {total.line()}")
         return total
 
-    def live(self, world: World, runs: Sequence[dict[str, Any]]) -> Tally:
+    def live(
+        self, world: World, runs: Sequence[dict[str, Any]], judge: Callable[[World], Findings] = examine
+    ) -> Tally:
         """Run a world as many times as there are `runs`, each of which may be killed, then once to its end."""
         tally = Tally(worlds=1)
         for number, how in enumerate([*runs, {}]):
@@ -106,7 +108,7 @@ class Lab:
             tally.in_doubt_and_there += there
             tally.in_doubt_and_not_there += not_there
         tally.kills.update(world.kills())
-        found = examine(world)
+        found = judge(world)
         tally.orders = found.orders
         if not found.clean:
             tally.findings.append((world, found))

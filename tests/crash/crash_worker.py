@@ -24,12 +24,14 @@ from typing import Any, NoReturn
 
 from crash_boundaries import Killer, KillPlan, note_kill, with_boundaries
 from crash_cast import VENUES
+from crash_resting import quickly, tell
 from crash_strategy import decide
 
 from copytrade.domain.errors import Refused, VenueError
 from copytrade.domain.money import Amount, Quantity
 from copytrade.domain.order import OrderState, Side
 from copytrade.engine.desk import TradeRequest
+from copytrade.engine.service import Wiring
 from copytrade.ledger.replay import verify
 from copytrade.settings.redaction import Redactor
 from copytrade.wiring.paths import Paths
@@ -45,13 +47,17 @@ async def trade(job: dict[str, Any]) -> int:
     world = Path(job["world"])
     plan = KillPlan(**job["kill"]) if job.get("kill") else None
     killer = Killer(plan, world / "kills.jsonl")
-    hooks = Hooks(
-        alert=logging.warning, adjust=lambda wiring: with_boundaries(wiring, killer, blind=job.get("blind", False))
-    )
+    controls = {name: job.get(name, False) for name in ("blind", "forgetful", "split")}
+    resting = bool(job.get("admin"))
+
+    def adjust(wiring: Wiring) -> Wiring:
+        return with_boundaries(quickly(wiring) if resting else wiring, killer, **controls)
+
+    hooks = Hooks(alert=logging.warning, adjust=adjust)
     paths = Paths(world / "copytrade.yaml", world / "users", world / "state", world / ".env")
     async with System(paths, job["environ"], hooks, Redactor()) as system:
-        done = True
-        for step in job["steps"]:
+        done = await tell(system, job["steps"], job, killer) if resting else True
+        for step in [] if resting else job["steps"]:
             if "candle" in step:
                 done = done and await drained(system)
                 await decide(system, step, world)

@@ -147,6 +147,7 @@ class World:
     steps: Sequence[Mapping[str, Any]]
     cast: Cast = KRAKEN
     environ: dict[str, str] = field(default_factory=dict, repr=False)
+    more: dict[str, Any] = field(default_factory=dict)  # what every run of this world is told beside its steps
 
     @classmethod
     def make(
@@ -184,7 +185,8 @@ class World:
     def run(self, workers: Workers, **how: Any) -> int:
         """One run of the worker; `how` may have `kill`, `kill_from_outside_ms` and `blind`."""
         steps = [dict(step) for step in self.steps]
-        return workers.run({"world": str(self.folder), "environ": self.environ, "steps": steps, **how})
+        job = {"name": self.name, "world": str(self.folder), "environ": self.environ, "steps": steps}
+        return workers.run({**job, **self.more, **how})
 
     def fault(self, user: str, venue: str | None = None, **fault: Any) -> int:
         """Let a venue misbehave towards an account (docs/simulator.md lists the kinds); the fault's id.

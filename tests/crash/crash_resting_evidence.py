@@ -1,0 +1,173 @@
+"""What became of a world in which orders rest: by the venue's own records, held against the ledger.
+
+The master ends flat and without an order. Then nobody may have one left at the venue, nobody may hold anything, and of
+each of the master's orders everybody must have bought its share of what the master bought: not less, and not more than
+its share of what the master asked for. At no moment may an account have two orders of one side at the venue.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from crash_cast import MASTER, MASTER_USD, Member, Seat
+from crash_evidence import Findings
+from crash_world import World
+
+from copytrade.domain.ids import master_order_id
+from copytrade.ledger.reader import LedgerReader
+from copytrade.ledger.replay import verify
+from copytrade.simulator.binance.listing import MARKETS as AT_BINANCE
+from copytrade.simulator.kraken.listing import MARKETS as AT_KRAKEN
+
+Row = dict[str, Any]
+
+# Equities move while a story is told: by fees, by prices that differ by half a percent, by what fills at which of them.
+TOLERANCE = Decimal("0.03")
+_ZERO = Decimal(0)
+_STEPS = {
+    (venue, market.symbol): market.lot_step
+    for venue, markets in (("kraken", AT_KRAKEN), ("binance", AT_BINANCE)) for market in markets
+}  # fmt: skip
+_NEVER_THERE = ("skipped", "stopped", "refused")
+_BEGINNING = ("placed", "amended")
+
+
+def examine_resting(world: World) -> Findings:
+    """Hold the venue's records against the ledger once the worker's last run has ended by itself."""
+    found = Findings()
+    at_venue = world.orders()
+    found.orders = len(at_venue)
+    found.wrong += [*verify(world.ledger).problems, *world.result()["problems"]]
+    with LedgerReader(world.ledger) as reader:
+        ledger = {record["order_id"]: record for record in reversed(reader.orders(limit=10_000))}
+        signals = reader.signals(limit=10_000)[::-1]
+        found.wrong += [f"parked: {row}" for row in reader.parked()]
+    _once(world, at_venue, ledger, found)
+    for record in ledger.values():
+        if record["ended_at"] is None:
+            found.lost.append(f"never came to its end: {_said(record)}")
+    _signals(world, ledger, signals, at_venue, found)
+    for seat in world.cast.seats:
+        mine = [order for order in at_venue if order["account"] == seat.account]
+        found.lost += [f"{seat.account} was left with a resting order: {o}" for o in mine if o["status"] == "open"]
+        _one_at_a_time(seat, mine, found)
+    families = {signal["master_order_id"]: signal["family"] for signal in signals}
+    for member in world.cast.members:
+        _shares(member, families, ledger, signals, found)
+    _flat(world, at_venue, found)
+    return found
+
+
+def _once(world: World, at_venue: list[Row], ledger: dict[str, Row], found: Findings) -> None:
+    """Every order at a venue is one of ours, older in the ledger, and there once."""
+    for (account, client_id), count in Counter((o["account"], o["client_id"]) for o in at_venue).items():
+        if count > 1:
+            found.doubled.append(f"{count} orders of {account} under the one id {client_id}")
+    for order in at_venue:
+        record = ledger.get(order["client_id"])
+        if record is None:
+            found.wrong.append(f"an order without an intent: {order}")
+            continue
+        intended = (record["account"], record["side"], Decimal(record["quantity"]), Decimal(record["filled"]))
+        placed = (order["account"], order["side"], Decimal(order["volume"]), Decimal(order["filled"]))
+        if intended != placed:
+            found.wrong.append(f"the ledger has {intended}, the venue {placed}: {_said(record)}")
+        if datetime.fromisoformat(record["planned_at"]).timestamp() > order["accepted_at_s"]:
+            found.wrong.append(f"accepted at {order['accepted_at_s']}, before its intent: {_said(record)}")
+        if record["state"] in _NEVER_THERE:
+            found.wrong.append(f"at the venue, and never sent by the ledger: {_said(record)}")
+    there = {order["client_id"] for order in at_venue}
+    for record in ledger.values():
+        if record["state"] in ("filled", "cancelled") and record["order_id"] not in there:
+            found.lost.append(f"{record['state']} in the ledger and not at the venue: {_said(record)}")
+
+
+def _signals(
+    world: World, ledger: dict[str, Row], signals: list[Row], at_venue: list[Row], found: Findings
+) -> None:
+    """Each of the master's orders at the venue has one signal of its beginning; one that could rest, one of its end.
+    Every signal has an answer of everybody who is to answer it."""
+    told = Counter((signal["master_order_id"], signal["kind"] in _BEGINNING) for signal in signals)
+    for order in at_venue:
+        if order["user"] != MASTER:
+            continue
+        record = ledger.get(order["client_id"])
+        rests = record is not None and record["kind"] not in ("market", "ioc_limit")
+        for beginning, wanted in ((True, 1), (False, 1 if rests else 0)):
+            count, what = told[order["client_id"], beginning], "beginning" if beginning else "end"
+            if count != wanted:
+                (found.lost if count < wanted else found.doubled).append(
+                    f"{count} signals of the {what} of the master's {_said(record)}"
+                )
+    account = world.cast.seat(MASTER).account
+    there = {order["client_id"] for order in at_venue}
+    for step in world.steps:
+        if step["act"] == "place" and not step.get("whole") and master_order_id(account, step["id"]) not in there:
+            found.lost.append(f"the master's order {step['id']} is not at the venue")
+
+
+def _one_at_a_time(seat: Seat, mine: list[Row], found: Findings) -> None:
+    """The master never has two orders of a side at the venue, so nobody must: two that rest could both fill."""
+    for side in ("buy", "sell"):
+        before: Row | None = None
+        for order in (o for o in mine if o["side"] == side):
+            if before is not None and (before["closed_at_s"] is None or before["closed_at_s"] > order["accepted_at_s"]):
+                found.doubled.append(f"{seat.account} had two orders to {side} at once: {before} and {order}")
+            before = order
+
+
+def _shares(
+    member: Member, families: dict[str, str], ledger: dict[str, Row], signals: list[Row], found: Findings
+) -> None:
+    """What a follower bought of a family of the master's is its share: of what was filled at least, of what was asked
+    for at most."""
+    by_signal = {signal["signal_id"]: signal for signal in signals}
+    for first in dict.fromkeys(families.values()):
+        orders = [ledger[order_id] for order_id, family in families.items() if family == first]
+        if orders[0]["side"] != "buy":
+            continue
+        filled = sum((Decimal(order["filled"]) for order in orders), _ZERO)
+        before = _ZERO
+        asked = _ZERO  # the most that the family ever stood for: what had filled, and the latest order
+        for order in orders:
+            asked = max(asked, before + Decimal(order["quantity"]))
+            before += Decimal(order["filled"])
+        for seat in member.seats:
+            copies = [
+                record for record in ledger.values()
+                if record["account"] == seat.account and record["signal_id"] in by_signal
+                and families.get(by_signal[record["signal_id"]]["master_order_id"]) == first
+            ]  # fmt: skip
+            bought = sum((Decimal(record["filled"]) for record in copies), _ZERO)
+            share = Decimal(seat.money) / Decimal(MASTER_USD) if member.enabled else _ZERO
+            step = 2 * _STEPS[seat.venue, orders[0]["symbol"]]
+            least, most = filled * share * (1 - TOLERANCE), asked * share * (1 + TOLERANCE)
+            what = f"{seat.account} bought {bought}, its share of the master's {filled} of {asked} is {share * filled}"
+            if bought < least - step:
+                found.lost.append(f"{what}: {[_said(copy) for copy in copies]}")
+            if bought > most + step:
+                found.doubled.append(f"{what}: {[_said(copy) for copy in copies]}")
+
+
+def _flat(world: World, at_venue: list[Row], found: Findings) -> None:
+    """The master is out, so everybody must be, but for what is less than a lot step."""
+    symbol = world.steps[0]["symbol"]
+    base = symbol.partition("/")[0]
+    for venue in world.cast.venues:
+        accounts = {account["name"]: account for account in world.venue.call("GET", "accounts", venue=venue)["accounts"]}
+        for seat in (seat for seat in world.cast.seats if seat.venue == venue):
+            balance = Decimal(accounts[world.at_venue(seat.user)]["balances"].get(base, "0"))
+            if balance >= _STEPS[venue, symbol] or (balance > 0 and not seat.facts.fees_in_base):
+                found.lost.append(f"{seat.account} was left in a position of {balance} {base}")
+            if balance < 0:
+                found.wrong.append(f"{seat.account} sold {-balance} {base} more than it had")
+
+
+def _said(record: Row | None) -> str:
+    if record is None:
+        return "order that the ledger has nothing of"
+    names = ("account", "side", "kind", "quantity", "filled", "leg", "state", "reason", "cancel", "detail", "order_id")
+    return " ".join(str(record[name]) for name in names)

@@ -1,0 +1,155 @@
+"""`kill -9` at every step of the life of orders that rest: placed, amended, taken back, filled for one and not for the
+other, between a profit and a stop. Nobody is left with an order that the master no longer has, nobody has two of one.
+
+The whole of it, every boundary of every story, runs with CRASH_ALL=1 (`make soak`).
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from crash_lab import SIGKILLED, Lab, Tally
+from crash_resting_evidence import examine_resting
+from crash_resting_stories import STORIES, Markets, resting_world
+
+pytestmark = pytest.mark.slow
+
+SEED = 20_240_609
+ALL = os.environ.get("CRASH_ALL") == "1"
+# What must come first in every story's life, so that an end before it is the same as for any other order.
+FIRST = "ledger MasterIntended: asked"
+VENUES = ("kraken", "binance")  # one without brackets, and one that has them
+
+
+@pytest.fixture(scope="module")
+def markets(lab: Lab) -> Iterator[Markets]:
+    yield Markets(lab.venue)
+
+
+def kill(name: str, nth: int = 1) -> dict[str, Any]:
+    return {"kill": {"nth": nth, "name": name}}
+
+
+def told(
+    lab: Lab, markets: Markets, venue: str, story: str, runs: list[dict[str, Any]], *faults: dict[str, Any]
+) -> Callable[[], Tally]:
+    """A case: one world that tells the story, killed as `runs` say, with the faults in force until the last run."""
+
+    def live() -> Tally:
+        with markets.lent(venue) as market:
+            world = resting_world(lab, f"{venue} {story} {runs[0]}", market, STORIES[story](market))
+            for fault in faults:
+                world.fault(**fault)
+            return lab.live(world, runs, examine_resting)
+
+    return live
+
+
+def passed(lab: Lab, markets: Markets, venue: str, story: str) -> list[str]:
+    """The boundaries that one run without a kill comes to, in its order; from the master's first order on."""
+    with markets.lent(venue) as market:
+        world = resting_world(lab, f"{venue} {story} unharmed", market, STORIES[story](market))
+        assert world.run(lab.workers) == 0, world.log()
+        found = examine_resting(world)
+        assert found.clean, (found, world.log())
+        return list(world.result()["passed"])
+
+
+@pytest.mark.parametrize("venue", VENUES)
+def test_killed_at_every_kind_of_step_and_again_while_recovering(lab: Lab, markets: Markets, venue: str) -> None:
+    """Each kind of boundary is died at in one of the stories; with CRASH_ALL each boundary of each."""
+    chance = random.Random(SEED)
+    cases: list[Callable[[], Tally]] = []
+    seen: set[str] = set()
+    for story in STORIES:
+        names = passed(lab, markets, venue, story)
+        start = names.index(FIRST)
+        for nth, name in enumerate(names[start:], start + 1):
+            if not ALL and name in seen:
+                continue
+            seen.add(name)
+            after_ms = chance.uniform(0.1, 4.0) if nth % 4 == 0 else 0.0
+            again = [{"kill": {"nth": start + chance.randint(1, 40)}} for _ in range(nth % 3 == 0)]
+            first = {"kill": {"nth": nth, "after_ms": after_ms}}
+            cases.append(told(lab, markets, venue, story, [first, *again]))
+    tally = lab.run(f"resting orders at {venue}", cases)
+    tally.assert_clean()
+    assert tally.kills.total() >= len(cases) * 9 // 10, tally.line()
+    assert tally.killed_recovering >= 10, tally.line()
+
+
+# Around the transactions and the calls that only orders that rest have.
+DEATHS = (
+    ("CancelAsked+CopiesPlanned: durable", 1), ("CancelAsked+CopiesPlanned: asked", 1), ("cancel copy: asked", 2),
+    ("cancel copy: answered", 1), ("cancel master: asked", 1), ("cancel master: answered", 1),
+    ("OrderExecuted+SignalEmitted: asked", 1), ("OrderExecuted+SignalEmitted: durable", 1),
+    ("OrderExecuted+SignalEmitted: durable", 2), ("market:", 1), ("market:", 2), ("CopyDecided: durable", 1),
+)  # fmt: skip
+METHODS = {"kraken": ("CancelOrder", "AddOrder", "QueryOrders"),
+           "binance": ("DELETE /api/v3/order", "POST /api/v3/order", "GET /api/v3/order")}  # fmt: skip
+FAULTS: tuple[dict[str, Any], ...] = (
+    {"kind": "drop", "when": "after"}, {"kind": "drop", "when": "before"}, {"kind": "status", "when": "before"},
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("venue", VENUES)
+def test_killed_while_the_venue_misbehaves(lab: Lab, markets: Markets, venue: str) -> None:
+    """Cancels, orders and looks whose answers are lost, for the master and for a follower, with kills on top."""
+    chance = random.Random(SEED + 1)
+    cases = []
+    for story in ("amended", "taken back", "hasty", "at profit"):
+        for name, nth in DEATHS if ALL else chance.sample(DEATHS, 5):
+            faults = [
+                {**chance.choice(FAULTS), "user": user, "method": method, "count": 2}
+                for user, method in zip(("master", "alice_smith", "bob_jones"), METHODS[venue], strict=True)
+            ]
+            cases.append(told(lab, markets, venue, story, [kill(name, nth), kill("find: asked")], *faults))
+    tally = lab.run(f"resting orders, {venue} at fault", cases)
+    tally.assert_clean()
+    assert tally.kills.total() >= len(cases) // 2, tally.line()
+
+
+def test_killed_from_outside_at_any_moment(lab: Lab, markets: Markets) -> None:
+    """Moments between the boundaries, in every story."""
+    chance = random.Random(SEED + 2)
+
+    def runs() -> list[dict[str, Any]]:
+        return [{"kill_from_outside_ms": chance.uniform(100, 900)}, {"kill_from_outside_ms": chance.uniform(60, 600)}]
+
+    worlds = 20 if ALL else 2
+    cases = [told(lab, markets, VENUES[n % 2], story, runs()) for n in range(worlds) for story in STORIES]
+    tally = lab.run("resting orders, from outside", cases)
+    tally.assert_clean()
+    assert tally.kills.total() >= len(cases) // 2, tally.line()
+
+
+def control(lab: Lab, markets: Markets, story: str, death: dict[str, Any], **flags: bool) -> tuple[Any, Any]:
+    """What is found of a world whose ledger leaves something out, and of one that dies at the same step whole."""
+    found = []
+    for how in (flags, {}):
+        with markets.lent("kraken") as market:
+            world = resting_world(lab, f"control {story} {how}", market, STORIES[story](market))
+            assert world.run(lab.workers, **death, **how) == SIGKILLED, world.log()
+            world.run(lab.workers)
+            found.append(examine_resting(world))
+    broken, whole = found
+    assert whole.clean, whole
+    return broken, whole
+
+
+def test_control_a_cancel_that_nobody_wrote_down_is_seen(lab: Lab, markets: Markets) -> None:
+    """Copies that are taken back without a durable word of it stay at the venue when the worker dies in between."""
+    broken, _ = control(lab, markets, "hasty", kill("cancel copy: asked"), forgetful=True)
+    assert any("left with a resting order" in text for text in broken.lost), broken
+
+
+def test_control_an_end_that_is_told_in_a_transaction_of_its_own_is_seen(lab: Lab, markets: Markets) -> None:
+    """The master's order is over, and the signal of it is lost: followers stay in what the master has left."""
+    death = kill("SignalEmitted: asked", 2)
+    broken, _ = control(lab, markets, "taken back", death, split=True)
+    assert any("signals of the end" in text for text in broken.lost), broken
+    assert any("left with a resting order" in text for text in broken.lost), broken
