@@ -18,6 +18,7 @@ from copytrade.domain.reasons import Reason
 from copytrade.domain.signal import Signal
 from copytrade.domain.state import OrderRecord
 from copytrade.domain.venue import Execution, ExecutionStatus
+from copytrade.engine.about import concerning
 from copytrade.engine.books import on_its_way
 from copytrade.engine.brackets import rest_at_profit
 from copytrade.engine.services import Services, ServiceStopping, log
@@ -118,6 +119,8 @@ class FillFollower:
     async def _poll(self, order_id: str) -> None:
         services = self._services
         again = True
+        if (record := services.ledger.state.orders.get(order_id)) is not None:
+            concerning(record.account, order_id, record.signal_id or "")
         try:
             for _ in range(_YIELDS_MAX if self._can_wait(order_id) else 0):
                 if not services.sends_in_flight:

@@ -15,6 +15,7 @@ from copytrade.domain.events import AccountCleared, AccountParked
 from copytrade.domain.instrument import base_of
 from copytrade.domain.order import Effect, OrderState
 from copytrade.domain.reasons import Reason
+from copytrade.engine.about import concerning
 from copytrade.engine.sending import Sender
 from copytrade.engine.services import Services, ServiceStopping, log
 from copytrade.engine.work import LaneParked, Work
@@ -86,6 +87,7 @@ class Lane:
         try:
             while self._queue:
                 work = self._next()
+                concerning(work.account, work.order_id, work.signal.signal_id if work.signal is not None else "")
                 if await self._sender.process(work):
                     self._queue.remove(work)
         except LaneParked as parked:
