@@ -14,15 +14,24 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from hypothesis import HealthCheck, settings
+import pytest
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from world import Desk, World, until
 
 from copytrade.domain.errors import CopyTradeError
 from copytrade.domain.money import Amount, Price
 from copytrade.domain.order import OrderKind, OrderState, Side
 from copytrade.domain.state import OrderRecord
+from copytrade.engine import followups
 from copytrade.engine.desk import TradeRequest
 from copytrade.ledger.replay import verify
 
@@ -191,7 +200,15 @@ class Copier(RuleBasedStateMachine):
 
 
 Copier.TestCase.settings = settings(
-    max_examples=8, stateful_step_count=14, deadline=None, derandomize=True, database=None,
+    max_examples=12, stateful_step_count=14, deadline=None, derandomize=True, database=None,
     suppress_health_check=list(HealthCheck),
 )  # fmt: skip
 TestCopier = Copier.TestCase
+
+
+def test_control_followers_that_do_not_catch_up_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(followups, "_goes_on", lambda signal, chain, rules: False)
+
+    once = settings(Copier.TestCase.settings, max_examples=30, phases=[Phase.generate])
+    with pytest.raises(AssertionError):
+        run_state_machine_as_test(Copier, settings=once)
