@@ -49,7 +49,7 @@ _BY_OPERATOR = frozenset(
     {
         Reason.DISABLED, Reason.MODE_CLOSE_ONLY, Reason.MODE_PAUSED, Reason.MODE_DISARMED, Reason.NOT_ALLOWED,
         Reason.KILL_SWITCH, Reason.GAVE_UP, Reason.BY_OPERATOR, Reason.INDEPENDENT, Reason.BELOW_MIN_BALANCE,
-        Reason.BELOW_MIN_CASH,
+        Reason.BELOW_MIN_CASH, Reason.EQUITY_FLOOR,
     }
 )  # fmt: skip
 _LATE = frozenset({Reason.ENTRY_EXPIRED, Reason.WAITS_FOR_EQUITY, Reason.WAITS_FOR_FILLS, Reason.WAITS_FOR_MARKETS})
@@ -69,8 +69,7 @@ def repairable(cause: str) -> bool:
         return False
     if not reason:
         return True
-    # Reasons that limits and modes of one instrument bring along are the operator's as well.
-    return Reason(reason) not in _BY_OPERATOR and not reason.startswith(("mode_", "limit_", "max_", "over_", "at_"))
+    return Reason(reason) not in _BY_OPERATOR and not reason.endswith(("_limit", "_max_order"))
 
 
 def q(value: Decimal) -> Decimal:
@@ -291,7 +290,7 @@ class DriftFold:
         """Why a copy was planned with another size than the ratio's."""
         if not lead.quantity:
             return _not_placed(lead), part
-        if lead.reason in _CAPS:
+        if lead.reason.startswith("capped_by_"):
             return named(Cause.CAP, lead.reason), part
         if part > step and drift.causes.get(Cause.CARRY, ZERO) < 0:
             return named(Cause.CARRY), part
@@ -331,7 +330,9 @@ def _exit_parts(copies: Sequence[OrderRecord], due: Decimal, sold: Decimal, step
     """Why an exit at market did not take `due` away."""
     lead = next((copy for copy in copies if copy.leg == 0), copies[0])
     planned, wanted = lead.quantity.value, lead.ideal.value
-    shaped = named(Cause.ROUNDING) if planned and abs(wanted - planned) <= step else _not_placed(lead)
+    shaped = _not_placed(lead)
+    if planned:  # one that was held before is not sized to more than it was then
+        shaped = named(Cause.ROUNDING if abs(wanted - planned) <= step else Cause.DELAY)
     return [
         (named(Cause.DELAY), due - wanted),  # it was sized by another position than the one before it in this order
         (shaped, wanted - planned),
@@ -351,13 +352,6 @@ def _fractions(signal: Signal, master: OrderRecord | None, end: Signal | None) -
     return (asked, closed) if signal.order_kind is OrderKind.MARKET else (closed, closed)
 
 
-_CAPS = frozenset(
-    {
-        Reason.CAPPED_BY_RISK, Reason.CAPPED_BY_CASH, Reason.CAPPED_BY_MAX_ORDER, Reason.CAPPED_BY_EXPOSURE,
-    }
-)  # fmt: skip
-
-
 def _lead(signal: Signal, copies: Sequence[OrderRecord]) -> OrderRecord:
     """The copy that answered the order itself, not its end; with its `ideal`, if several know one."""
     own = [copy for copy in copies if copy.signal_id == signal.signal_id and copy.leg == 0]
@@ -366,7 +360,7 @@ def _lead(signal: Signal, copies: Sequence[OrderRecord]) -> OrderRecord:
 
 def _not_placed(record: OrderRecord) -> str:
     """Why a copy never left."""
-    if record.reason.value == "carried":
+    if record.reason is Reason.CARRIED:
         return named(Cause.CARRY)
     if record.state is OrderState.REFUSED:
         return named(Cause.REFUSED, record.reason)

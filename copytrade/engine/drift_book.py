@@ -27,6 +27,15 @@ class _Kept:
     latest: datetime | None = None  # when the last order of the account was over
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One account at one moment: its drift, when its last order was over, and its orders that are not."""
+
+    fold: DriftFold
+    latest: datetime | None
+    open: tuple[OrderRecord, ...]
+
+
 class DriftBook:
     """The folds of all accounts. Only what is over goes into them; the rest is added for each look."""
 
@@ -35,8 +44,8 @@ class DriftBook:
         self._kept: dict[AccountId, _Kept] = {}
         self._locks: dict[AccountId, asyncio.Lock] = {}
 
-    async def look(self, account: AccountId) -> tuple[DriftFold, datetime | None]:
-        """The account's drift as of now, and when its last order was over. Raises `LedgerError`."""
+    async def look(self, account: AccountId) -> Look:
+        """The account's drift as of now. Raises `LedgerError`."""
         async with self._locks.setdefault(account, asyncio.Lock()):
             kept = self._kept.get(account)
             if kept is None:
@@ -49,15 +58,19 @@ class DriftBook:
                     break
             # From here on nothing is awaited but for very long tails: the look is of one moment.
             fold = kept.fold.copy()
+            begun: list[OrderRecord] = []
             while True:
                 for _, signal, master, copies in tail:
                     self._take(account, fold, signal, master, copies)
+                    begun += copies
                 if len(page) < _PAGE:
                     break
                 page = tail = self._services.ledger.history(account, page[-1][0], _PAGE)
             for signal in fold.resting:
-                fold.renew(signal, self._copies(account, signal))
-            return fold.ahead(), kept.latest
+                fold.renew(signal, copies := self._copies(account, signal))
+                begun += copies
+            found = {r.order_id: r for r in begun if not r.state.final}
+            return Look(fold.ahead(), kept.latest, tuple(found.values()))
 
     def _settle(self, account: AccountId, kept: _Kept, page: Sequence[_Told]) -> Sequence[_Told]:
         """Take in what is over; returns the rest of the page, from the first signal on that is not."""

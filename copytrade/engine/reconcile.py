@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 
 from copytrade.copying.drift import Cause, Drift, DriftRow, DriftRules, Repair, q
@@ -18,7 +18,7 @@ from copytrade.domain.errors import VenueError
 from copytrade.domain.instrument import base_of
 from copytrade.domain.order import OrderState, Side
 from copytrade.domain.venue import Balances, VenueOrder
-from copytrade.engine.drift_book import DriftBook
+from copytrade.engine.drift_book import DriftBook, Look
 from copytrade.engine.repair import Mender
 from copytrade.engine.services import Services, log
 from copytrade.engine.work import RefreshEquity
@@ -28,6 +28,7 @@ _FIRST_AFTER_S = 15.0  # a start has its own work: what the last run left open i
 _ROUND_AT_START_S = 60.0
 _AFTER_MASTER_S = 10.0  # for the copies of an order to fill, and their balances to be read
 _AFTER_MASTER_SPREAD_S = 30.0
+_EACH_S = 0.01  # a look takes about a millisecond: ten times that leaves room for what matters more
 _READ_WAIT_S = 5.0
 _ORDERS_SINCE = timedelta(days=1)
 _ANY_AGE_S = 86_400.0
@@ -50,6 +51,7 @@ class Reconciler:
         self._refresh = refresh
         self.rules = rules
         self.book = DriftBook(services)
+        self._seen: dict[AccountId, Look] = {}
         self._rows: dict[AccountId, tuple[DriftRow, ...]] = {}
         self._due: dict[AccountId, float] = {}
         self._told: dict[tuple[AccountId, str], Decimal] = {}
@@ -83,13 +85,13 @@ class Reconciler:
         """An order of the master's is over: everybody is looked at soon, one after the other."""
         now, accounts = asyncio.get_running_loop().time(), self._services.roster.followers
         for place, account in enumerate(accounts):
-            at = now + _AFTER_MASTER_S + place / len(accounts) * _AFTER_MASTER_SPREAD_S
+            at = now + _AFTER_MASTER_S + place * max(_EACH_S, _AFTER_MASTER_SPREAD_S / len(accounts))
             self._due[account] = min(at, self._due.get(account, at))
 
     async def _look_quietly(self, account: AccountId) -> None:
         try:
-            await self.look(account)
-            await self._mender.mend(account, self.report(account), await self._last_copies(account), self.rules.repair)
+            rows = await self.look(account)
+            await self._mender.mend(account, rows, self._seen[account], self.rules.repair)
         except (ValueError, ArithmeticError):  # a fault of the reckoning must not end the round for everybody else
             log.exception("reconciling %s", account)
 
@@ -114,7 +116,7 @@ class Reconciler:
         """Look and mend now, at the operator's word: held exits are placed as well. Returns the signals that were
         emitted. Raises `LedgerError`."""
         rows = await self.look(account, fresh=True)
-        return await self._mender.mend(account, rows, await self._last_copies(account), repair, by_hand=True)
+        return await self._mender.mend(account, rows, self._seen[account], repair, by_hand=True)
 
     async def not_ours(self, account: AccountId) -> NotOurs:
         """Orders of the last day, and all open ones, that the ledger does not know. Raises `VenueError`."""
@@ -134,21 +136,17 @@ class Reconciler:
 
     # -- reckoning ---------------------------------------------------------------------------------------------------
 
-    async def _last_copies(self, account: AccountId) -> Mapping[str, str]:
-        fold, _ = await self.book.look(account)
-        return {symbol: drift.last_copy for symbol, drift in fold.drifts.items()}
-
     async def _reckon(self, account: AccountId) -> list[DriftRow]:
         services = self._services
-        fold, latest = await self.book.look(account)
-        balances = services.books.balances(account)
-        positions = {s: p.value for (a, s), p in services.ledger.state.positions.items() if a == account}
+        seen = self._seen[account] = await self.book.look(account)
+        fold, balances = seen.fold, services.books.balances(account)
+        positions = {symbol: services.ledger.state.position(account, symbol).value for symbol in fold.drifts}
         for symbol, quantity in positions.items():
-            drift = fold.drifts.setdefault(symbol, Drift(symbol))
+            drift = fold.drifts[symbol]
             if drift.actual != quantity:  # the fold and the ledger are two sums over the same fills
                 change = quantity - drift.actual
                 drift.moved(_ZERO, change, [(Cause.UNEXPLAINED.value, change)])
-        missing = self._missing(account, positions, balances, latest)
+        missing = self._missing(account, positions, balances, seen)
         return [
             self._row(account, symbol, drift, balances, missing.get(symbol, _ZERO))
             for symbol, drift in sorted(fold.drifts.items())
@@ -173,15 +171,12 @@ class Reconciler:
         )  # fmt: skip
 
     def _missing(
-        self, account: AccountId, positions: Mapping[str, Decimal], balances: Balances | None, latest: datetime | None
+        self, account: AccountId, positions: Mapping[str, Decimal], balances: Balances | None, seen: Look
     ) -> dict[str, Decimal]:
         """What was copied and is not at the venue, by symbol: only by balances that are newer than every fill."""
-        if balances is None or (latest is not None and balances.at <= latest):
+        if balances is None or (seen.latest is not None and balances.at <= seen.latest):
             return {}
-        busy = {
-            base_of(r.symbol) for r in self._services.ledger.state.orders.values()
-            if r.account == account and r.state is not OrderState.HELD
-        }  # fmt: skip
+        busy = {base_of(r.symbol) for r in seen.open if r.state is not OrderState.HELD}
         left: dict[str, Decimal] = {}
         found: dict[str, Decimal] = {}
         for symbol, quantity in sorted(positions.items()):

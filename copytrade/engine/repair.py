@@ -7,7 +7,7 @@ account's last copy in it, so that a crash between deciding and emitting cannot 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from decimal import ROUND_DOWN, Decimal
 
 from copytrade.copying.drift import Cause, DriftRow, Repair, repairable
@@ -23,7 +23,7 @@ from copytrade.domain.order import Effect, OrderKind, OrderState, Role, Side
 from copytrade.domain.reasons import Reason
 from copytrade.domain.signal import Signal, SignalKind
 from copytrade.domain.state import OrderRecord
-from copytrade.engine.drift_book import MasterBook
+from copytrade.engine.drift_book import Look, MasterBook
 from copytrade.engine.lanes import Lanes
 from copytrade.engine.recovery import work_of
 from copytrade.engine.roster import Member
@@ -52,23 +52,24 @@ class Mender:
         self._tries: dict[str, tuple[float, float]] = {}  # by order or place: not before, and the wait after that
 
     async def mend(
-        self, account: AccountId, rows: Sequence[DriftRow], last: Mapping[str, str], repair: Repair, *,
+        self, account: AccountId, rows: Sequence[DriftRow], seen: Look, repair: Repair, *,
         by_hand: bool = False,
     ) -> list[str]:  # fmt: skip
         """Do what `repair` allows for one account; returns the signals that were emitted. Raises `LedgerError`.
 
-        `last` is the id of the account's last copy by symbol. At the operator's word no waiting time is kept.
+        `rows` were made of the look `seen`. At the operator's word no waiting time is kept.
         """
         member = self._services.roster.get(account)
         if member is None or not self._reachable(member):
             return []
-        self._release_held(member, rows, repair, by_hand=by_hand)
+        self._release_held(member, seen, rows, repair, by_hand=by_hand)
         emitted: list[str] = []
         for row in rows:
-            if self._moving(account, row.symbol):
+            if any(base_of(r.symbol) == base_of(row.symbol) and not r.state.final for r in seen.open):
                 continue
-            found = await self._for(member, row, last.get(row.symbol, ""), repair, by_hand=by_hand)
-            if found is not None and await self.emit(found):
+            drift = seen.fold.drifts.get(row.symbol)
+            found = await self._for(member, row, drift.last_copy if drift else "", repair, by_hand=by_hand)
+            if found is not None and not self._moving(account, row.symbol) and await self.emit(found):
                 emitted.append(found.signal_id)
         return emitted
 
@@ -127,11 +128,13 @@ class Mender:
 
     # -- held exits --------------------------------------------------------------------------------------------------
 
-    def _release_held(self, member: Member, rows: Sequence[DriftRow], repair: Repair, *, by_hand: bool) -> None:
+    def _release_held(
+        self, member: Member, seen: Look, rows: Sequence[DriftRow], repair: Repair, *, by_hand: bool
+    ) -> None:
         """Try held exits again whose cause may have passed, at growing intervals and as loudly as the first time."""
         account = member.terms.account
-        for record in list(self._services.ledger.state.orders.values()):
-            if record.account != account or record.state is not OrderState.HELD:
+        for record in seen.open:
+            if record.state is not OrderState.HELD:
                 continue
             if record.reason in _STAYS_HELD and not by_hand:
                 continue

@@ -14,6 +14,7 @@ from copytrade.domain.order import Effect, OrderKind, OrderState, Side
 from copytrade.domain.reasons import Reason
 from copytrade.domain.signal import SignalKind
 from copytrade.domain.venue import Accepted, OrderTicket
+from copytrade.engine import reconcile
 from copytrade.engine.killswitch import KillState
 
 TWO = {"alice_smith": 1_000, "bob_jones": 500}
@@ -108,11 +109,11 @@ async def test_a_repair_is_not_doubled_by_a_crash_between_deciding_and_answering
             await desk.settled()
             alice, engine = follower("alice_smith"), desk.engine
             rows = await engine.reconciler.look(alice, fresh=True)
-            last = {"BTC/USD": "one and the same"}
+            seen = await engine.reconciler.book.look(alice)
             engine.mender.master_is_out = lambda symbol: True
-            first = await engine.mender.mend(alice, rows, last, Repair.EXITS, by_hand=True)
+            first = await engine.mender.mend(alice, rows, seen, Repair.EXITS, by_hand=True)
             await desk.settled()
-            again = await engine.mender.mend(alice, rows, last, Repair.EXITS, by_hand=True)
+            again = await engine.mender.mend(alice, rows, seen, Repair.EXITS, by_hand=True)
             assert (len(first), again) == (1, [])
             assert len(world.orders("alice_smith")) == 2
 
@@ -194,14 +195,14 @@ async def test_exits_of_a_lifted_kill_switch_are_placed_by_repair_and_not_before
             await desk.settled()
             alice = follower("alice_smith")
             assert desk.copy(out, "alice_smith").reason is Reason.KILL_SWITCH
-            rows = await desk.engine.reconciler.look(alice)
+            rows, seen = await desk.engine.reconciler.look(alice), await desk.engine.reconciler.book.look(alice)
             for repair in Repair:  # the switch is still on
-                assert await desk.engine.mender.mend(alice, rows, {}, repair, by_hand=True) == []
+                assert await desk.engine.mender.mend(alice, rows, seen, repair, by_hand=True) == []
             world.on_plan = lambda: None
             desk.kill.lift()
-            await desk.engine.mender.mend(alice, rows, {}, Repair.REPORT)
+            await desk.engine.mender.mend(alice, rows, seen, Repair.REPORT)
             assert desk.copy(out, "alice_smith").state is OrderState.HELD
-            await desk.engine.mender.mend(alice, rows, {}, Repair.EXITS)
+            await desk.engine.mender.mend(alice, rows, seen, Repair.EXITS)
             await until(lambda: world.holds("alice_smith") == 0, "alice is out")
             assert desk.copy(out, "bob_jones").state is OrderState.HELD
 
@@ -217,11 +218,12 @@ async def test_a_refused_exit_is_tried_again_by_itself_with_growing_pauses(tmp_p
             await desk.settled()
             alice, mender = follower("alice_smith"), desk.engine.mender
             rows = await desk.engine.reconciler.look(alice, fresh=True)
-            await mender.mend(alice, rows, {}, repair)
+            seen = await desk.engine.reconciler.book.look(alice)
+            await mender.mend(alice, rows, seen, repair)
             await until(lambda: len(desk.alerts_of("alice_smith", "is held")) == 2, "refused again, loudly")
-            await mender.mend(alice, rows, {}, repair)
+            await mender.mend(alice, rows, seen, repair)
             assert desk.copy(out, "alice_smith").state is OrderState.HELD  # not yet
-            await mender.mend(alice, rows, {}, repair, by_hand=True)
+            await mender.mend(alice, rows, seen, repair, by_hand=True)
             await until(lambda: world.holds("alice_smith") == 0, "alice is out")
 
 
@@ -243,3 +245,39 @@ async def test_dust_is_named_and_swept_with_the_next_exit(tmp_path: Path) -> Non
             await desk.sell()
             await desk.settled()
             assert world.holds("alice_smith") == 0
+
+
+async def test_exits_under_the_minimum_are_made_good_once_they_come_to_it(tmp_path: Path) -> None:
+    with World(tmp_path, followers={"alice_smith": 150}) as world:
+        async with world.trading() as desk:
+            await desk.buy("1000")
+            await desk.settled()
+            alice = follower("alice_smith")
+            assert desk.position("alice_smith") == D("0.0003")
+            out = await desk.sell("0.003")
+            await desk.settled()
+            assert desk.copy(out, "alice_smith").reason is Reason.BELOW_MINIMUM
+            assert causes(await row(desk, "alice_smith")) == {"skip: below_minimum": D("0.000045")}
+            assert await desk.engine.reconciler.repair(alice, Repair.EXITS) == []
+            await desk.sell("0.001")
+            await desk.settled()
+            (signal,) = await desk.engine.reconciler.repair(alice, Repair.EXITS)
+            await desk.settled()
+            assert desk.copies(signal)[0].filled.value == D("0.00006")
+            assert (await row(desk, "alice_smith")).error == 0
+
+
+async def test_everybody_is_looked_at_in_turn_without_being_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconcile, "_FIRST_AFTER_S", 0.0)
+    monkeypatch.setattr(reconcile, "_ROUND_AT_START_S", 0.0)
+    with World(tmp_path, followers=TWO) as world:
+        async with world.trading() as desk:
+            await desk.buy("1000")
+            await desk.settled()
+            for user in TWO:
+                desk.engine.reconciler.soon(follower(user))
+            await until(
+                lambda: all(desk.engine.reconciler.report(follower(user)) for user in TWO), "everybody is looked at"
+            )

@@ -24,8 +24,8 @@ async def enrolled(desk: Desk, user: str, **fields: object) -> None:
     """Put a follower on the list, as the operator does, and wait until it has been looked at."""
     desk.world.enrol(user, {"cash": 1_000, **fields})
     desk.reload()
-    account = follower(user)
-    await until(lambda: account in desk.ledger.state.joined, f"{user} has joined")
+    await until(lambda: desk.alerts_of(user, "joins while the master holds"), f"{user} has joined")
+    assert follower(user) in desk.ledger.state.joined
 
 
 async def test_a_late_joiner_takes_up_nothing_unless_told_to(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ async def test_who_was_disabled_before_and_is_enabled_now_joins_late(tmp_path: P
             world.users["bob_jones"]["enabled"] = True
             world.write_users()
             desk.reload()
-            await until(lambda: follower("bob_jones") in desk.ledger.state.joined, "bob has joined")
+            await until(lambda: desk.alerts_of("bob_jones", "joins while"), "bob has joined")
             await desk.dealt_with(join("bob_jones"))
             await desk.settled()
             assert desk.position("bob_jones") == D("0.002")
