@@ -27,7 +27,7 @@ FactsProvider = Callable[[str], Mapping[str, str]]
 _JUST_BEGUN_S = 1.0  # planning and writing down a signal for 10,000 followers takes less
 
 # Limits of a follower that the page shows, where its terms have them.
-_LIMITS = ("max_user_risk", "multiplier", "max_order", "max_exposure", "max_daily_loss", "max_drawdown")
+_LIMITS = ("max_user_risk", "multiplier", "max_order", "max_exposure")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +154,15 @@ class EngineSources:
             limit = getattr(terms, name, None)
             if limit is not None:
                 limits.append({"name": name, "limit": str(getattr(limit, "value", limit)), **self._used(name, member)})
+        limits += [
+            {
+                "name": row.limit.value, "words": row.allowed if row.used is None else f"{row.used} of {row.allowed}",
+                "share": 0.0 if row.share is None else _share(row.share, Decimal(1)),
+                "tripped": "" if row.trip is None else row.trip.detail,
+            }
+            for row in self._engine.limits.usage(terms.account)
+            if row.limit.value not in _LIMITS
+        ]  # fmt: skip
         return {
             **{name: getattr(row, name) for name in row.__slots__},
             "master": member is services.roster.master,

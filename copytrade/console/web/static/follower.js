@@ -11,7 +11,7 @@ const MODES = {
 };
 const LIMITS = {
   max_user_risk: "Risk of one entry", multiplier: "Multiplier", max_order: "Largest entry", max_exposure: "Exposure",
-  max_daily_loss: "Daily loss", max_drawdown: "Drawdown",
+  max_positions: "Instruments held", max_daily_loss: "Daily loss", max_drawdown: "Drawdown", min_equity: "Least equity",
 };
 
 const table = new Table(by("table"), {
@@ -46,14 +46,15 @@ function acts(body) {
 
 function limits(body) {
   by("limits").replaceChildren(...body.limits.map((limit) => {
-    const shown = limit.name === "max_user_risk" || limit.name === "max_drawdown" ? `${(100 * limit.limit).toFixed(1)} %` : limit.name === "multiplier" ? `× ${quantity(limit.limit)}` : money(limit.limit);
+    const shown = limit.words ? limit.words : limit.name === "max_user_risk" ? `${(100 * limit.limit).toFixed(1)} %` : limit.name === "multiplier" ? `× ${quantity(limit.limit)}` : money(limit.limit);
     const used = limit.used ? `${money(limit.used)} of ${shown}` : shown;
     let track = null;
     if (limit.share !== undefined) {
       track = el("div", { class: "track" }, el("i", {}));
       track.firstChild.style.width = `${100 * limit.share}%`;
     }
-    return el("div", { class: "limit" }, el("span", {}, LIMITS[limit.name], limit.means ? el("small", {}, ` ${money(limit.means.split(" ")[0])} ${limit.means.split(" ").slice(1).join(" ")}`) : null), el("b", {}, used), track);
+    const why = limit.tripped ? el("small", {}, ` no entries: ${limit.tripped}`) : null;
+    return el("div", { class: "limit" }, el("span", {}, LIMITS[limit.name], why, limit.means ? el("small", {}, ` ${money(limit.means.split(" ")[0])} ${limit.means.split(" ").slice(1).join(" ")}`) : null), el("b", {}, used), track);
   }));
 }
 
