@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test quick check browser bench soak drift clean
+.PHONY: run test quick check browser bench soak drift kills clean
 
 run: $(VENV)/.run
 	$(BIN)/python run_master.py
@@ -46,6 +46,10 @@ soak: $(VENV)/.dev
 
 drift: $(VENV)/.dev
 	$(BIN)/python benchmarks/drift.py
+
+# Every boundary of every story of resting orders is died at: half an hour. `make test` has one of each kind.
+kills: $(VENV)/.dev
+	CRASH_ALL=1 $(BIN)/python -m pytest tests/crash/test_kill_nine_resting.py
 
 clean:
 	rm -rf $(VENV) .venv-bench

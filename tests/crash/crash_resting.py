@@ -1,7 +1,7 @@
 """Stories of orders that rest, told step by step to a worker that may be killed; each step can be done again.
 
-A step is a JSON object with `act`: `place`, `cancel`, `amend` (of the master's order with the id `of`), `fill` (somebody
-meets the resting order of one account alone), `price` (the market moves for everybody). A run that follows a killed one
+A step is a JSON object with `act`: `place`, `cancel`, `amend` (of the master's order with the id `of`), `fill` (the
+resting order of one account alone is met), `price` (the market moves for everybody). A run that follows a killed one
 carries on with the step that the killed one was at.
 """
 
@@ -34,7 +34,7 @@ Step = dict[str, Any]
 TRIES_MAX = 20
 CALM_MAX_S = 90.0  # several look-ups of 3 s each behind one another, on a machine that is busy
 
-# Beside what every world of kills has. Drift repair is off: what the engine loses must stay lost for the checker to see.
+# Beside what every world of kills has. Drift repair is off: what is lost must stay lost for the checker to see.
 SETTINGS = "drift: {repair: report}\n"
 _GRACE_S = 0.1
 
@@ -86,10 +86,11 @@ async def calm(system: System) -> bool:
 
 
 async def _place(system: System, step: Step, job: dict[str, Any], killer: Killer) -> None:
-    prices = {name: Price(Decimal(step[name])) for name in ("limit", "stop") if name in step}
+    limit, stop = (Price(Decimal(step[name])) if name in step else None for name in ("limit", "stop"))
     request = TradeRequest(
         step["id"], step["symbol"], Side(step["side"]), kind=OrderKind(step.get("kind", "market")),
-        usd=Amount(Decimal(step["usd"])) if "usd" in step else None, whole=step.get("whole", False), **prices,
+        usd=Amount(Decimal(step["usd"])) if "usd" in step else None, whole=step.get("whole", False), limit=limit,
+        stop=stop,
     )  # fmt: skip
     if request.whole and not _known(system, step["id"]) and not _held(system, step["symbol"]):
         return  # an order that was to be amended is gone when the worker dies in between: then nothing was bought

@@ -157,7 +157,8 @@ def _flat(world: World, at_venue: list[Row], found: Findings) -> None:
     symbol = world.steps[0]["symbol"]
     base = symbol.partition("/")[0]
     for venue in world.cast.venues:
-        accounts = {account["name"]: account for account in world.venue.call("GET", "accounts", venue=venue)["accounts"]}
+        answer = world.venue.call("GET", "accounts", venue=venue)["accounts"]
+        accounts = {account["name"]: account for account in answer}
         for seat in (seat for seat in world.cast.seats if seat.venue == venue):
             balance = Decimal(accounts[world.at_venue(seat.user)]["balances"].get(base, "0"))
             if balance >= _STEPS[venue, symbol] or (balance > 0 and not seat.facts.fees_in_base):

@@ -22,7 +22,7 @@ Step = dict[str, Any]
 # Liquid enough that a fortieth of the master's order is above every minimum and many steps of the lot.
 SYMBOLS = {
     "kraken": ("BTC/USD", "ETH/USD", "SOL/USD", "XRP/USD", "LTC/USD", "LINK/USD", "AVAX/USD", "DOT/USD"),
-    "binance": ("BTC/USDT", "ETH/USDT", "SOL/USDT", "LTC/USDT", "LINK/USDT", "AVAX/USDT"),
+    "binance": ("BTC/USDT", "ETH/USDT", "SOL/USDT", "LTC/USDT", "LINK/USDT", "AVAX/USDT", "DOT/USDT", "XRP/USDT"),
 }
 USD = "900"
 

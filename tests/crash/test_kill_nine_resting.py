@@ -1,14 +1,14 @@
 """`kill -9` at every step of the life of orders that rest: placed, amended, taken back, filled for one and not for the
 other, between a profit and a stop. Nobody is left with an order that the master no longer has, nobody has two of one.
 
-The whole of it, every boundary of every story, runs with CRASH_ALL=1 (`make soak`).
+The whole of it, every boundary of every story, runs with CRASH_ALL=1 (`make kills`).
 """
 
 from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,18 +16,21 @@ from crash_lab import SIGKILLED, Lab, Tally
 from crash_resting_evidence import examine_resting
 from crash_resting_stories import STORIES, Markets, resting_world
 
-pytestmark = pytest.mark.slow
-
 SEED = 20_240_609
 ALL = os.environ.get("CRASH_ALL") == "1"
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(7_200 if ALL else 300)]  # ALL is some two thousand worlds
+
 # What must come first in every story's life, so that an end before it is the same as for any other order.
 FIRST = "ledger MasterIntended: asked"
 VENUES = ("kraken", "binance")  # one without brackets, and one that has them
+# What dies at these is dealt with by test_kill_nine.py: reads that change nothing, and the life of any order.
+ELSEWHERE = ("asked", "balances", "check_key", "quotes", "load_instruments", "find", "last look")
+KINDS = {"kraken": ("amended", "taken back", "hasty", "at profit", "at stop"), "binance": ("amended", "at profit")}
 
 
 @pytest.fixture(scope="module")
-def markets(lab: Lab) -> Iterator[Markets]:
-    yield Markets(lab.venue)
+def markets(lab: Lab) -> Markets:
+    return Markets(lab.venue)
 
 
 def kill(name: str, nth: int = 1) -> dict[str, Any]:
@@ -61,15 +64,16 @@ def passed(lab: Lab, markets: Markets, venue: str, story: str) -> list[str]:
 
 @pytest.mark.parametrize("venue", VENUES)
 def test_killed_at_every_kind_of_step_and_again_while_recovering(lab: Lab, markets: Markets, venue: str) -> None:
-    """Each kind of boundary is died at in one of the stories; with CRASH_ALL each boundary of each."""
+    """Each kind of boundary that orders have which rest is died at in one of the stories; with CRASH_ALL each boundary
+    of each story."""
     chance = random.Random(SEED)
     cases: list[Callable[[], Tally]] = []
     seen: set[str] = set()
-    for story in STORIES:
+    for story in STORIES if ALL else KINDS[venue]:
         names = passed(lab, markets, venue, story)
         start = names.index(FIRST)
         for nth, name in enumerate(names[start:], start + 1):
-            if not ALL and name in seen:
+            if not ALL and (name in seen or any(word in name for word in ELSEWHERE)):
                 continue
             seen.add(name)
             after_ms = chance.uniform(0.1, 4.0) if nth % 4 == 0 else 0.0
@@ -79,7 +83,7 @@ def test_killed_at_every_kind_of_step_and_again_while_recovering(lab: Lab, marke
     tally = lab.run(f"resting orders at {venue}", cases)
     tally.assert_clean()
     assert tally.kills.total() >= len(cases) * 9 // 10, tally.line()
-    assert tally.killed_recovering >= 10, tally.line()
+    assert tally.killed_recovering >= 5, tally.line()
 
 
 # Around the transactions and the calls that only orders that rest have.
@@ -102,7 +106,7 @@ def test_killed_while_the_venue_misbehaves(lab: Lab, markets: Markets, venue: st
     chance = random.Random(SEED + 1)
     cases = []
     for story in ("amended", "taken back", "hasty", "at profit"):
-        for name, nth in DEATHS if ALL else chance.sample(DEATHS, 5):
+        for name, nth in DEATHS if ALL else chance.sample(DEATHS, 2):
             faults = [
                 {**chance.choice(FAULTS), "user": user, "method": method, "count": 2}
                 for user, method in zip(("master", "alice_smith", "bob_jones"), METHODS[venue], strict=True)
@@ -120,7 +124,7 @@ def test_killed_from_outside_at_any_moment(lab: Lab, markets: Markets) -> None:
     def runs() -> list[dict[str, Any]]:
         return [{"kill_from_outside_ms": chance.uniform(100, 900)}, {"kill_from_outside_ms": chance.uniform(60, 600)}]
 
-    worlds = 20 if ALL else 2
+    worlds = 20 if ALL else 1
     cases = [told(lab, markets, VENUES[n % 2], story, runs()) for n in range(worlds) for story in STORIES]
     tally = lab.run("resting orders, from outside", cases)
     tally.assert_clean()
