@@ -41,8 +41,6 @@ class StructuredFormatter(logging.Formatter):
         return structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.ExtraAdder()],
             processors=[_facts, self._redact, render if self._form == "json" else _plain],
-            keep_exc_info=True,
-            keep_stack_info=True,
         )
 
     def _redact(self, _: Any, __: str, fields: Fields) -> Fields:
@@ -105,9 +103,7 @@ def logger(name: str, **fields: Any) -> Any:
     wrapped = structlog.stdlib.ProcessorFormatter.wrap_for_formatter
     return structlog.wrap_logger(
         logging.getLogger(name),
-        processors=[
-            structlog.stdlib.filter_by_level, structlog.stdlib.PositionalArgumentsFormatter(), wrapped,
-        ],  # fmt: skip
+        processors=[structlog.stdlib.filter_by_level, structlog.stdlib.PositionalArgumentsFormatter(), wrapped],
         wrapper_class=structlog.stdlib.BoundLogger,
         **fields,
     )
