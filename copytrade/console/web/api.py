@@ -88,7 +88,7 @@ def _add_reading(app: FastAPI, parts: Parts) -> None:
     async def metrics() -> Response:
         if parts.probes.metrics is None:
             return PlainTextResponse("this version has no metrics\n", status_code=501)
-        return PlainTextResponse(parts.probes.metrics(), media_type="text/plain; version=0.0.4; charset=utf-8")
+        return PlainTextResponse(await parts.probes.metrics(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     async def overview() -> Response:
         await parts.hub.quiet()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,11 +26,11 @@ Probe = Callable[[], tuple[bool, str]]
 
 @dataclass(frozen=True, slots=True)
 class Probes:
-    """For monitors. `metrics` gives the text of Prometheus' format, None where there is none."""
+    """For monitors. `metrics` gives the text in Prometheus' format, None where there is none."""
 
     healthy: Probe
     ready: Probe
-    metrics: Callable[[], str] | None = None
+    metrics: Callable[[], Awaitable[str]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

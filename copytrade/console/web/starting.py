@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
+from copytrade.console import health
 from copytrade.console.web.access import TokenFile
 from copytrade.console.web.actions import EngineActions, SetMode
 from copytrade.console.web.app import Probes
@@ -21,6 +22,7 @@ from copytrade.wiring.system import System
 log = logging.getLogger("copytrade.console")
 
 Say = Callable[[str], None]
+MetricsText = Callable[[], Awaitable[str]]
 
 
 async def start_console(
@@ -31,7 +33,7 @@ async def start_console(
     *,
     drift: DriftProvider | None = None,
     venue_facts: FactsProvider | None = None,
-    metrics: Callable[[], str] | None = None,
+    metrics: MetricsText | None = None,
     reconcile: Callable[[str | None], Any] | None = None,
     flatten: Callable[[str], Any] | None = None,
 ) -> ConsoleServer | None:
@@ -75,19 +77,9 @@ def show_first_token(tokens: TokenFile, redactor: Redactor, say: Say) -> None:
     redactor.add(token)
 
 
-def probes(system: System, metrics: Callable[[], str] | None) -> Probes:
-    """Healthy while the ledger can be written; ready once the engine takes trades."""
-
-    def healthy() -> tuple[bool, str]:
-        well = system.ledger.failed is None
-        return well, "healthy" if well else "the ledger failed"
-
-    def ready() -> tuple[bool, str]:
-        services = system.engine.services
-        well = system.engine.ready.is_set() and system.ledger.failed is None and not services.closing.is_set()
-        return well, "ready" if well else "not ready"
-
-    return Probes(healthy, ready, metrics)
+def probes(system: System, metrics: MetricsText | None) -> Probes:
+    """What monitors ask, of this system."""
+    return Probes(lambda: health.healthy(system), lambda: health.ready(system), metrics)
 
 
 def mode_setter(paths: Paths) -> SetMode:

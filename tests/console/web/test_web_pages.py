@@ -73,7 +73,8 @@ async def test_a_signal_shows_each_copy_with_its_times(seat: Seat) -> None:
 
 
 async def test_a_follower_has_limits_positions_orders_and_a_curve(tmp_path: Path) -> None:
-    followers = {"alice_smith": {"cash": 1000, "max_exposure": 400, "name": "Alice <b>Smith</b>"}}
+    alice = {"cash": 1000, "max_exposure": 400, "max_drawdown": "50%", "name": "Alice <b>Smith</b>"}
+    followers = {"alice_smith": alice}
     async with small_desk(tmp_path, followers=followers) as desk, seated(desk, drift=lambda a: "1 BTC") as seat:
         await desk.buy("1000")
         await seat.settled()
@@ -89,6 +90,7 @@ async def test_a_follower_has_limits_positions_orders_and_a_curve(tmp_path: Path
         limits = {limit["name"]: limit for limit in body["limits"]}
         assert limits["max_user_risk"]["means"] == "100.00 USD an entry"
         assert (limits["max_exposure"]["used"], limits["max_exposure"]["share"]) == ("100.00", 0.25)
+        assert limits["max_drawdown"]["words"].endswith("% of 50.00 %")
         assert [order["state"] for order in body["orders"]] == ["filled"]
         assert body["orders"][0]["reason"] == "scaled by the ratio of equities"
         assert body["curve"][0][1] == "1000"
@@ -113,11 +115,15 @@ async def test_orders_by_state_and_account(seat: Seat) -> None:
     assert (await seat.client.get("/api/orders?limit=100000")).status_code == 422
 
 
+async def metrics() -> str:
+    return "copytrade_up 1\n"
+
+
 async def test_health_and_the_probes(tmp_path: Path) -> None:
     facts = {"orders left this minute": "58"}
     async with (
         small_desk(tmp_path) as desk,
-        seated(desk, metrics=lambda: "copytrade_up 1\n", venue_facts=lambda name: facts) as seat,
+        seated(desk, metrics=metrics, venue_facts=lambda name: facts) as seat,
     ):
         body = await seat.get("/api/health")
         (venue,) = body["venues"]
