@@ -21,7 +21,7 @@ from copytrade.ledger.reader import LedgerReader
 from copytrade.settings.faults import SettingsError
 from copytrade.settings.load import Loaded, load
 from copytrade.settings.redaction import Redactor
-from copytrade.wiring.ground import CannotStart, Ground, refuse_unserved
+from copytrade.wiring.ground import CannotStart, Ground
 from copytrade.wiring.paths import Paths
 from copytrade.wiring.system import System, utc_now
 
@@ -109,7 +109,6 @@ def _offline(paths: Paths, venue: str | None, user: str | None, redactor: Redact
     loaded = load(paths.config, paths.users, os.environ, paths.dotenv)
     for secret in loaded.credentials.secrets():
         redactor.add(secret)
-    refuse_unserved(loaded, paths)
     if paths.state.exists() and not os.access(paths.state, os.R_OK | os.W_OK | os.X_OK):
         raise CannotStart(f"{paths.state} cannot be written by this user: use the account that the worker runs under")
     found = [of_files(loaded, account) for account in accounts_of(loaded, venue, user)]

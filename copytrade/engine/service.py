@@ -40,6 +40,7 @@ from copytrade.engine.roster import AccountFactory, Member, Roster
 from copytrade.engine.sending import Sender
 from copytrade.engine.services import Alert, Limits, Services, ServiceStopping, log
 from copytrade.engine.tracker import Tracker
+from copytrade.engine.watcher import Watcher, WatchRules, end_watch
 from copytrade.engine.work import Work
 
 _KILL_WATCH_S = 0.25
@@ -66,6 +67,7 @@ class Wiring:
     alert: Alert
     planned: Callable[[Signal, tuple[Decision, ...]], None]
     drift: DriftRules = field(default_factory=DriftRules)
+    watch: WatchRules | None = None  # None: orders placed by hand are nobody's business
 
 
 class Engine:
@@ -97,6 +99,7 @@ class Engine:
         self.mender = Mender(self.services, self.lanes, self._emit)
         self.reconciler = Reconciler(self.services, self.mender, self.refresher.now, w.drift)
         self.joiner = Joiner(self.services, self._emit, self.refresher.now, self.mender.master, w.drift)
+        self.watcher = Watcher(self.services, self._emit, self.refresher.now, w.watch) if w.watch else None
         self.ready = asyncio.Event()
         self.recovered: dict[str, int] = {}
         self._loading: dict[str, asyncio.Task[None]] = {}
@@ -135,6 +138,7 @@ class Engine:
             asyncio.create_task(self._guarded(self._recheck_parked()), name="parked"),
         ]
         self._keep_prices()
+        self._watch_orders()
         self.ready.set()
 
     async def stop(self, timeout_s: float = 15.0) -> None:
@@ -284,6 +288,17 @@ class Engine:
             else:
                 log.info("%s lists %d instruments", venue.name, count)
                 return
+
+    def _watch_orders(self) -> None:
+        """Watch the master's account for orders by hand, if that is wanted."""
+        if self.watcher is None:
+            end_watch(self.services)
+            return
+        self.watcher.begin()
+        self._tasks += [
+            asyncio.create_task(self._guarded(self.watcher.listen()), name="stream"),
+            asyncio.create_task(self._guarded(self.watcher.look()), name="orders by hand"),
+        ]
 
     def _keep_prices(self) -> None:
         """Keep prices fresh at other venues than the master's, as soon as there are any."""

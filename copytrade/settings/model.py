@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, ConfigDict, Field
 
 from .console import ConsoleSettings
 from .drift import DriftSettings
+from .fees import FeeSettings
 from .fields import (
     VENUES,
     Amount,
@@ -47,7 +48,19 @@ class MasterSettings(Section):
     )
     watch: Switch = Field(
         default=False,
-        description="Also copy orders placed on the master account by hand. Not served by this version: keep it false.",
+        description="Also copy orders placed on the master account by hand, or by another program "
+        "(docs/operating.md).",
+    )
+    watch_gap: Literal["exits", "report", "copy"] = Field(
+        default="exits",
+        description="Orders placed by hand while the worker was down: exits copied and entries as long as they are "
+        "younger than `copy.entry_ttl_s`, or all only reported, or all copied as if placed just now.",
+    )
+    watch_poll_s: Seconds = Field(
+        default=2.0, ge=0.2, le=600, description="How often orders by hand are looked up while the stream is down."
+    )
+    watch_check_s: Seconds = Field(
+        default=30.0, ge=1, le=3600, description="How often they are looked up beside the stream, to be certain."
     )
     blocked: tuple[Symbol, ...] = Field(
         default=(), max_length=1000, description="Markets that no strategy buys. What it holds there it may still sell."
@@ -238,6 +251,7 @@ class Settings(Section):
     # `copy` is a method of every pydantic model, hence another name in code.
     copying: CopySettings = Field(default=CopySettings(), alias="copy")
     limits: LimitSettings = LimitSettings()
+    fees: FeeSettings = FeeSettings()
     drift: DriftSettings = DriftSettings()
     guards: GuardSettings = GuardSettings()
     venues: VenuesSettings = VenuesSettings()

@@ -13,8 +13,10 @@ from copytrade.domain.account import MASTER_USER, AccountId, FollowerTerms, Late
 from copytrade.domain.limits import ActingLimit, LimitAction, Rearm
 from copytrade.domain.money import Amount
 from copytrade.domain.order import OrderKind
+from copytrade.engine.by_hand import Gap
 from copytrade.engine.desk import MasterGuards
 from copytrade.engine.services import Limits
+from copytrade.engine.watcher import WatchRules
 from copytrade.settings.limits import LimitForm
 from copytrade.settings.model import Settings
 from copytrade.settings.users import User
@@ -66,6 +68,14 @@ def limits(settings: Settings) -> Limits:
         refresh_spread_s=float(settings.engine.refresh_spread_s),
         warm_connections_max=settings.venues.of(settings.master.venue).max_connections,
     )
+
+
+def watch_rules(settings: Settings) -> WatchRules | None:
+    """How orders placed by hand are watched for; None: not at all."""
+    master = settings.master
+    if not master.watch:
+        return None
+    return WatchRules(Gap(master.watch_gap), float(master.watch_poll_s), float(master.watch_check_s))
 
 
 def master_terms(settings: Settings) -> FollowerTerms:

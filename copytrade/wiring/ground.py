@@ -66,7 +66,6 @@ class Ground:
 
     async def open(self) -> None:
         """Lock, start, connect nothing yet."""
-        refuse_unserved(self.loaded, self.paths)
         try:
             self.paths.make_state()
             self._lock_state()
@@ -158,12 +157,3 @@ class Ground:
 def venues_in_use(loaded: Loaded) -> list[str]:
     """The master's venue, and every venue that a user has an account at."""
     return sorted({loaded.settings.master.venue, *(user.broker_type for user in loaded.users)})
-
-
-def refuse_unserved(loaded: Loaded, paths: Paths) -> None:
-    """Raises `CannotStart` for settings that this version reads but does not act on.
-
-    A limit that somebody relies on and nobody enforces is worse than none.
-    """
-    if loaded.settings.master.watch:
-        raise CannotStart(f"{paths.config}: master.watch is not served by this version; set it to false")

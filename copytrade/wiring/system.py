@@ -21,8 +21,16 @@ from copytrade.settings.load import Loaded
 from copytrade.settings.model import Settings
 from copytrade.settings.redaction import Redactor
 from copytrade.settings.watch import Change, Rejected
-from copytrade.wiring.convert import copy_rules, drift_rules, follower_terms, limits, master_guards, master_terms
-from copytrade.wiring.ground import CannotStart, Ground, StateBusy, refuse_unserved, venues_in_use
+from copytrade.wiring.convert import (
+    copy_rules,
+    drift_rules,
+    follower_terms,
+    limits,
+    master_guards,
+    master_terms,
+    watch_rules,
+)
+from copytrade.wiring.ground import CannotStart, Ground, StateBusy, venues_in_use
 from copytrade.wiring.paper import PaperVenues
 from copytrade.wiring.paths import Paths
 
@@ -90,7 +98,6 @@ class System:
 
     def take_change(self, change: Change) -> None:
         """Put changed files in force, on the event loop's thread. Raises `CannotStart` for what is not served."""
-        refuse_unserved(change.loaded, self.paths)
         self.ground.take_secrets(change.loaded)
         for name in venues_in_use(change.loaded):
             if name not in self.ground.venues:
@@ -130,6 +137,7 @@ class System:
             alert=self._hooks.alert,
             planned=self._hooks.planned,
             drift=drift_rules(self.settings),
+            watch=watch_rules(self.settings),
         )
         self.engine = Engine(self._hooks.adjust(wiring))
         await self.engine.start()

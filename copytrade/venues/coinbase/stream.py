@@ -77,9 +77,11 @@ class UserChannel:
                     for order in orders:
                         yield Change(order)
         finally:
-            if socket is not None:
-                await socket.close()  # waits for the other side's goodbye, for `_GOODBYE_S` at most
-            await session.close()
+            try:
+                if socket is not None:
+                    await socket.close()  # waits for the other side's goodbye, for `_GOODBYE_S` at most
+            finally:  # also when that is cut short
+                await session.close()
 
     async def _connect(self, session: aiohttp.ClientSession) -> aiohttp.ClientWebSocketResponse:
         try:

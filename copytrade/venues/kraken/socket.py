@@ -71,9 +71,11 @@ class ExecutionsSocket:
                     for report in self._executions(message):
                         yield report
         finally:
-            if socket is not None:
-                await socket.close()
-            await session.close()
+            try:
+                if socket is not None:
+                    await socket.close()
+            finally:  # also when the goodbye is cut short
+                await session.close()
 
     async def _connect(self, session: aiohttp.ClientSession) -> aiohttp.ClientWebSocketResponse:
         params = {"channel": "executions", "token": self._token, "snap_orders": True, "snap_trades": False}
