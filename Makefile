@@ -40,6 +40,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.five_venues
 	$(BIN)/python -m benchmarks.footprint
 	$(BIN)/python -m benchmarks.strategy
+	$(BIN)/python -m benchmarks.backtest
 
 soak: $(VENV)/.dev
 	$(BIN)/python benchmarks/soak.py

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -309,6 +310,36 @@ def console_token(
 
 
 @app.command()
+def backtest(
+    candles: Annotated[Path, typer.Option("--candles", help="CSV or Parquet: time, open, high, low, close, volume.")],
+    followers_dir: Annotated[Path | None, typer.Option("--followers", help="Follower files; as --users.")] = None,
+    symbol: Annotated[str | None, typer.Option("--symbol", help="The market, like BTC/USD.")] = None,
+    strategy: Annotated[str | None, typer.Option("--strategy", help="In the stead of master.strategy.")] = None,
+    cash: Annotated[str | None, typer.Option("--cash", help="What the master starts with.")] = None,
+    fee: Annotated[str | None, typer.Option("--fee", help="Share of each order; else the venue's taker fee.")] = None,
+    slippage: Annotated[str, typer.Option("--slippage", help="Share by which each fill is worse.")] = "0.0005",
+    follower_slippage: Annotated[
+        str, typer.Option("--follower-slippage", help="Up to so much worse again for each copy.")
+    ] = "0.0005",
+    seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same result.")] = 7,
+    plot: Annotated[Path | None, typer.Option("--plot", help="Draw the curves to this file: png, svg or pdf.")] = None,
+    config: Config = CONFIG,
+    users: Users = USERS,
+    state: State = STATE,
+    as_json: AsJson = False,
+) -> None:
+    """Replay the strategy and everybody's copies over past candles. Needs no worker, no key and no ledger."""
+    from copytrade.console.backtesting import Wanted, run_backtest
+
+    wanted = Wanted(
+        candles, symbol, strategy, None if cash is None else _number("--cash", cash),
+        None if fee is None else _number("--fee", fee), _number("--slippage", slippage),
+        _number("--follower-slippage", follower_slippage), seed, plot,
+    )  # fmt: skip
+    raise typer.Exit(run_backtest(_paths(config, followers_dir or users, state), wanted, as_json=as_json))
+
+
+@app.command()
 def simulator(
     venues: Annotated[str, typer.Option("--venues", help="Comma-separated, or all.")] = "kraken",
     host: Annotated[str, typer.Option("--host", help="Loopback only.")] = "127.0.0.1",
@@ -358,6 +389,16 @@ def main(arguments: Sequence[str]) -> int:
         sys.stderr.write("interrupted: what had been sent by then is in the ledger, see status\n")
         return 1
     return done if isinstance(done, int) else 0
+
+
+def _number(option: str, text: str) -> Decimal:
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        value = Decimal("NaN")
+    if not value.is_finite():
+        raise typer.BadParameter(f"{option} is {text!r}: give a number like 0.001")
+    return value
 
 
 def _paths(config: Path, users: Path, state: Path) -> Paths:
