@@ -41,6 +41,7 @@ class Cause(StrEnum):
     REFUSED = "refused"
     MASTER_PARTIAL = "master_partial"  # the master got less, or closed less, than its order asked for
     CARRY = "carry"  # under the minimum, kept for the next signal
+    EARLIER = "earlier"  # left over from before the master's positions of today were begun
     UNEXPLAINED = "unexplained"  # a fault of this reckoning: there must be none
     BY_HAND = "by_hand"  # the operator took the follower out, or somebody sold what was copied
 

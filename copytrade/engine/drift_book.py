@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
-from copytrade.copying.drift import DriftFold
+from copytrade.copying.drift import Cause, Drift, DriftFold
 from copytrade.domain.account import AccountId, user_of, venue_of
 from copytrade.domain.order import Effect, OrderKind
 from copytrade.domain.signal import Signal
@@ -25,6 +25,7 @@ class _Kept:
     fold: DriftFold
     after: int = 0
     latest: datetime | None = None  # when the last order of the account was over
+    opened: bool = False  # what was left over from before is in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,15 @@ class Look:
     fold: DriftFold
     latest: datetime | None
     open: tuple[OrderRecord, ...]
+    start: int = 0  # the number of the signal that it was reckoned from
+
+
+@dataclass(frozen=True, slots=True)
+class _Beginning:
+    """From which signal on drift is reckoned, and who held what when that was found."""
+
+    number: int
+    symbols: dict[AccountId, set[str]]
 
 
 class DriftBook:
@@ -43,13 +53,20 @@ class DriftBook:
         self._services = services
         self._kept: dict[AccountId, _Kept] = {}
         self._locks: dict[AccountId, asyncio.Lock] = {}
+        self._beginning: asyncio.Task[_Beginning] | None = None
 
     async def look(self, account: AccountId) -> Look:
         """The account's drift as of now. Raises `LedgerError`."""
+        began = self._beginning
+        if began is None or (began.done() and (began.cancelled() or began.exception() is not None)):
+            self._beginning = asyncio.create_task(self._find_beginning())
+        assert self._beginning is not None
+        begin = await asyncio.shield(self._beginning)
         async with self._locks.setdefault(account, asyncio.Lock()):
             kept = self._kept.get(account)
             if kept is None:
-                kept = self._kept[account] = _Kept(DriftFold(lambda symbol: self._lot_step(account, symbol)))
+                fold = DriftFold(lambda symbol: self._lot_step(account, symbol))
+                kept = self._kept[account] = _Kept(fold, begin.number)
             while True:
                 await self._aside()
                 page = self._services.ledger.history(account, kept.after, _PAGE)
@@ -70,7 +87,56 @@ class DriftBook:
                 fold.renew(signal, copies := self._copies(account, signal))
                 begun += copies
             found = {r.order_id: r for r in begun if not r.state.final}
-            return Look(fold.ahead(), kept.latest, tuple(found.values()))
+            ahead = fold.ahead()
+            if not kept.opened:
+                self._open(account, kept, ahead, begin)
+            return Look(ahead, kept.latest, tuple(found.values()), begin.number)
+
+    def _open(self, account: AccountId, kept: _Kept, ahead: DriftFold, begin: _Beginning) -> None:
+        """Add what the account had left over at the beginning: its positions, less what it got since."""
+        kept.opened = True
+        for symbol in {*begin.symbols.get(account, ()), *ahead.drifts} if begin.number else ():
+            drift = ahead.drifts.setdefault(symbol, Drift(symbol))
+            left = self._services.ledger.state.position(account, symbol).value - drift.actual
+            for each in (drift, kept.fold.drifts.setdefault(symbol, Drift(drift.master_symbol))) if left else ():
+                each.moved(Decimal(0), left, [(Cause.EARLIER.value, left)])
+
+    async def _find_beginning(self) -> _Beginning:
+        """The signal after which everything matters that the master holds today: before it, it was out of all that.
+
+        A start need not go through years of signals for each of thousands of followers.
+        """
+        services = self._services
+        master = services.roster.master.terms.account
+        begun: dict[str, int] = {}
+        resting: dict[str, set[str]] = {}
+        number = 0
+        while True:
+            await self._aside()
+            page = services.ledger.history(master, number, _PAGE)
+            for number, signal, _, _ in page:
+                waiting = resting.setdefault(signal.symbol, set())
+                if signal.kind.follows_up:
+                    waiting.discard(signal.master_order_id)
+                elif signal.effect is Effect.ENTRY and not waiting and self._flat(master, signal.symbol, signal):
+                    begun[signal.symbol] = number - 1
+                if not signal.kind.follows_up and signal.order_kind is not OrderKind.MARKET and signal.master_order_id:
+                    waiting.add(signal.master_order_id)
+            if len(page) < _PAGE:
+                break
+        state = services.ledger.state
+        matter = {symbol for (account, symbol), held in state.positions.items() if account == master and held}
+        matter |= {symbol for symbol, waiting in resting.items() if waiting}
+        matter |= {record.symbol for record in state.orders.values()} | {s.symbol for s in state.unplanned.values()}
+        symbols: dict[AccountId, set[str]] = {}
+        for account, symbol in state.positions:
+            symbols.setdefault(account, set()).add(symbol)
+        return _Beginning(min([number, *(begun.get(symbol, 0) for symbol in matter)]), symbols)
+
+    def _flat(self, master: AccountId, symbol: str, signal: Signal) -> bool:
+        held = signal.position_before
+        instrument = self._services.instrument(venue_of(master), symbol)
+        return not held or (instrument is not None and held < instrument.min_quantity)
 
     def _settle(self, account: AccountId, kept: _Kept, page: Sequence[_Told]) -> Sequence[_Told]:
         """Take in what is over; returns the rest of the page, from the first signal on that is not."""

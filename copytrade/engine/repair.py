@@ -38,7 +38,7 @@ _ZERO = Decimal(0)
 _SWITCHED = frozenset({Reason.KILL_SWITCH, Reason.MODE_DISARMED})
 _STAYS_HELD = frozenset({Reason.GAVE_UP, Reason.BAD_KEY, Reason.NO_PERMISSION})
 # What an exit could not do, and a later one can: of these causes more is held than the master's position implies.
-_OWED = (Cause.SKIP, Cause.REFUSED, Cause.UNFILLED, Cause.DELAY)
+_OWED = (Cause.SKIP, Cause.REFUSED, Cause.UNFILLED, Cause.DELAY, Cause.EARLIER)
 
 
 class Mender:
@@ -68,7 +68,8 @@ class Mender:
             if any(base_of(r.symbol) == base_of(row.symbol) and not r.state.final for r in seen.open):
                 continue
             drift = seen.fold.drifts.get(row.symbol)
-            found = await self._for(member, row, drift.last_copy if drift else "", repair, by_hand=by_hand)
+            last = drift.last_copy if drift else ""
+            found = await self._for(member, row, last or f"{seen.start} {row.actual}", repair, by_hand=by_hand)
             if found is not None and not self._moving(account, row.symbol) and await self.emit(found):
                 emitted.append(found.signal_id)
         return emitted

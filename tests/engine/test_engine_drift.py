@@ -281,3 +281,30 @@ async def test_everybody_is_looked_at_in_turn_without_being_asked(
             await until(
                 lambda: all(desk.engine.reconciler.report(follower(user)) for user in TWO), "everybody is looked at"
             )
+
+
+async def test_a_start_goes_back_to_where_the_master_was_out_and_no_further(tmp_path: Path) -> None:
+    with World(tmp_path, followers=TWO) as world:
+        async with world.trading() as desk:
+            for usd in (700, 900):
+                await desk.buy(usd)
+                await desk.settled()
+                world.fault("partial_cancel", "alice_smith", fraction="0.999", count=1)
+                await desk.sell()
+                await desk.settled()
+            await desk.buy("1000")
+            await desk.settled()
+            before = {user: await row(desk, user) for user in TWO}
+        async with world.trading() as desk:
+            after = {user: await row(desk, user) for user in TWO}
+            seen = await desk.engine.reconciler.book.look(follower("bob_jones"))
+            assert seen.start == 4
+            for user in TWO:
+                assert (after[user].ideal, after[user].error) == (before[user].ideal, before[user].error)
+            assert "earlier" in causes(after["alice_smith"])
+            await desk.sell()
+            await desk.settled()
+            assert world.holds("alice_smith") == 0
+        async with world.trading() as desk:
+            assert await desk.engine.reconciler.look(follower("alice_smith")) == []
+            assert (await desk.engine.reconciler.book.look(follower("bob_jones"))).start == 6
