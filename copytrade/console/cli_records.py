@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -26,3 +27,30 @@ def audit(
     from copytrade.console.auditing import run_audit
 
     raise typer.Exit(run_audit(Paths(config, users, state), expect, as_json=as_json))
+
+
+@records.command()
+def statement(
+    user: Annotated[str, typer.Argument(help="A user (alice_smith), one account (kraken:alice_smith), or all.")],
+    month: Annotated[str | None, typer.Option("--month", help="Like 2026-11; else this one (UTC).")] = None,
+    payments: Annotated[
+        Path | None, typer.Option("--payments", help="CSV of money in and out: account,at,amount. Else inferred.")
+    ] = None,
+    price: Annotated[
+        list[str] | None, typer.Option("--price", help="For what is held, like BTC/USD=60000; else the last known.")
+    ] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    as_html: Annotated[bool, typer.Option("--html", help="Print one page of HTML.")] = False,
+    config: Config = CONFIG,
+    users: Users = USERS,
+    state: State = STATE,
+    as_json: AsJson = False,
+) -> None:
+    """What a month came to: trades, fees, profit, return against the master, performance fee."""
+    from copytrade.console.statement import Asked, run_statement
+
+    forms = [form for form, wanted in (("json", as_json), ("csv", as_csv), ("html", as_html)) if wanted]
+    if len(forms) > 1:
+        raise typer.BadParameter("give one of --json, --csv and --html")
+    asked = Asked(user, month, forms[0] if forms else "text", payments, price or ())
+    raise typer.Exit(run_statement(Paths(config, users, state), asked))

@@ -105,6 +105,20 @@ class LedgerReader:
         found = self._orders("WHERE order_id = ?", [order_id])
         return found[0] if found else None
 
+    def fills(self, account: str) -> list[Record]:
+        """All orders of one account of which something has filled, oldest first."""
+        return self._orders("WHERE account = ? AND filled != '0' ORDER BY n", [account])
+
+    def price_before(self, symbol: str, at: datetime) -> Record | None:
+        """The `price` that the last order in this market before `at` was reckoned with, of any account, and its `at`;
+        None when there was none."""
+        query = (
+            "SELECT price, planned_at AS at FROM orders WHERE symbol = ? AND planned_at < ? AND price IS NOT NULL "
+            "ORDER BY planned_at DESC LIMIT 1"
+        )
+        found = self._ask(query, [symbol, at.astimezone(UTC).isoformat()])
+        return found[0] if found else None
+
     def open_orders(self, limit: int = LIMIT_MAX) -> list[Record]:
         """Orders that are not at their end, oldest first."""
         return self._orders("WHERE ended_at IS NULL ORDER BY n LIMIT ?", [_bounded(limit)])

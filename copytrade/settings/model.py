@@ -228,6 +228,16 @@ class EngineSettings(Section):
     )
 
 
+class JournalSettings(Section):
+    """`state/trade_journal.jsonl`: one line of JSON for each trade of each account."""
+
+    enabled: Switch = Field(default=True, description="Whether it is kept.")
+    max_mb: Whole = Field(
+        default=20, ge=1, le=10_000, description="A file that would pass so many megabytes is put aside for a new one."
+    )
+    keep: Whole = Field(default=50, ge=0, le=1000, description="So many of those put aside are kept, the newest ones.")
+
+
 class LogSettings(Section):
     """What is logged, and how."""
 
@@ -264,6 +274,7 @@ class Settings(Section):
     notify: tuple[NotifyTarget, ...] = Field(
         default=(), max_length=50, description="Who is told of what: a list of the following."
     )
+    journal: JournalSettings = JournalSettings()
     log: LogSettings = LogSettings()
 
     def overridden_venues(self) -> tuple[Venue, ...]:

@@ -12,7 +12,8 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[2]
 SOURCES = sorted([*(REPOSITORY / "copytrade").rglob("*.py"), REPOSITORY / "run_master.py"])
-CORE = [path for path in SOURCES if path.relative_to(REPOSITORY).parts[1:2] in (("domain",), ("copying",))]
+PURE = (("domain",), ("copying",), ("statements",))
+CORE = [path for path in SOURCES if path.relative_to(REPOSITORY).parts[1:2] in PURE]
 FILE_LINES_MAX = 450  # past about 400 a file asks to be two; the rest is for finishing a thought
 FUNCTION_LINES_MAX = 70
 TEST_FUNCTION_LINES_MAX = 90  # a story of several steps may be told in one piece
