@@ -11,12 +11,14 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from copytrade.console.attending import Attendants
 from copytrade.console.control import ControlServer
 from copytrade.console.drifting import drift, flatten, reconcile
+from copytrade.console.journal import JournalKeeper, TradeJournal
 from copytrade.console.limiting import limits, rearm
 from copytrade.console.logs import set_up_logging
 from copytrade.console.operations import amend, cancel, trade
@@ -93,26 +95,36 @@ async def _run(paths: Paths, once: bool, redactor: Redactor) -> int:
         loop.add_signal_handler(number, stop.set)
     screen = Screen(redactor)
     reports: list[Report] = []
+    attending: list[Attendants] = []
     tail = LogTail(redactor.redact)
 
     def alert(text: str) -> None:
         screen(f"!! {text}")
         tail.alert(text)
+        for each in attending:
+            each.notifier.alert(text)
 
     hooks = Hooks(
         alert=alert,
         planned=lambda signal, copies: reports[0].planned(signal, copies) if reports else None,
     )
     system = System(paths, os.environ, hooks, redactor)
+    attendants = Attendants(system, redactor.redact, hooks.clock)
+    attending.append(attendants)
     starting = asyncio.create_task(system.__aenter__())
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
     if not starting.done():  # asked to stop while a venue does not answer
         starting.cancel()
         await asyncio.gather(starting, return_exceptions=True)
+        await attendants.stop()
         return 0
-    await starting
     async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(attendants.stop)
+        await starting
+        journal = _journal(system, alert)
+        if journal is not None:
+            stack.push_async_callback(journal.write)  # once more when all is over: the last fills came in the end
         stack.push_async_exit(system)
         set_up_logging(redactor, system.settings.log.level, system.settings.log.format)
         report = Report(system.ledger, system.engine.tracker, screen)
@@ -121,20 +133,24 @@ async def _run(paths: Paths, once: bool, redactor: Redactor) -> int:
         server = ControlServer(paths.socket, _handlers(system))
         await server.start()
         stack.push_async_callback(server.stop)
-        runner = make_runner(system, lambda text: screen(f"!! {text}"))
+        runner = make_runner(system, alert)
         if once:
             await _settle(system, report, 0 if runner is None else await runner.step())
             return 0
         if system.settings.console.enabled:
             logging.getLogger().addHandler(tail)
             stack.callback(logging.getLogger().removeHandler, tail)
-            stack.push_async_callback(_end, asyncio.create_task(_serve_console(system, redactor, tail, screen)))
+            serving = _serve_console(system, attendants, redactor, tail, screen)
+            stack.push_async_callback(_end, asyncio.create_task(serving))
+        attendants.start(runner, alert)
         keeper = TrailKeeper(
             system.ledger, paths.state, system.engine.services.kill, system.engine.services.clock, redactor.redact
         )
         stack.push_async_callback(keeper.stop)
         await keeper.start()
         tasks = [asyncio.create_task(_follow_files(system, screen, keeper))]
+        if journal is not None:
+            tasks.append(asyncio.create_task(journal.run()))
         if runner is not None:
             tasks.append(asyncio.create_task(runner.run()))
         failed = await _until(stopping, tasks, system)
@@ -145,10 +161,21 @@ async def _run(paths: Paths, once: bool, redactor: Redactor) -> int:
     return 1 if failed else 0
 
 
-async def _serve_console(system: System, redactor: Redactor, tail: LogTail, screen: Screen) -> None:
+def _journal(system: System, alert: Callable[[str], None]) -> JournalKeeper | None:
+    given, paths = system.settings.journal, system.paths
+    if not given.enabled:
+        return None
+    return JournalKeeper(TradeJournal(paths.state, paths.ledger, given.max_mb * 1_000_000, given.keep), 1.0, alert)
+
+
+async def _serve_console(
+    system: System, attendants: Attendants, redactor: Redactor, tail: LogTail, screen: Screen
+) -> None:
     """The web page, until cancelled. What it stands on takes half a second to import: that is done beside trading."""
     starting = await asyncio.to_thread(importlib.import_module, "copytrade.console.web.starting")
-    server = await starting.start_console(system, redactor, tail, screen)
+    server = await starting.start_console(
+        system, redactor, tail, screen, venue_facts=attendants.venue_facts, metrics=attendants.metrics
+    )
     if server is not None:
         try:
             await asyncio.Event().wait()

@@ -22,7 +22,10 @@ from .model import Settings
 from .users import User, UsersFile, read_users_file
 
 # Sections that shape connections, lanes and the simulated venues, which are built once at the start.
-RESTART_SECTIONS = ("mode", "master", "apex", "venues", "paper", "engine", "console", "check", "notify", "log")
+RESTART_SECTIONS = (
+    "mode", "master", "apex", "venues", "paper", "engine", "console", "check", "notify", "journal",
+    "log",
+)  # fmt: skip
 
 _Mark = tuple[int, int, int, int] | None
 # The directory's mark says only whether it could be listed: its time changes with every editor's spare copy.

@@ -163,3 +163,18 @@ def test_kill_9_in_the_middle_of_a_fan_out_leaves_one_order_a_copy(world: World)
     assert {o["order_id"] for o in orders} == {
         c["venue_order_id"] for c in [again["master"], *again["copies"]] if c["venue_order_id"]
     }
+
+
+def test_every_trade_is_a_line_of_the_journal(world: World) -> None:
+    world.set_settings(PAPER)
+    with world.worker():
+        world.json("trade", "BTC/USD", "buy", "--usd", "500")
+        world.settle()
+    with world.worker():
+        world.json("trade", "BTC/USD", "sell", "--all")
+        world.settle()
+    orders = {order["order_id"] for order in world.json("orders")}
+    copies = {copy["order_id"] for copy in world.json("copies") if copy["state"] == "filled"}
+    lines = [json.loads(line) for line in (world.state / "trade_journal.jsonl").read_text().splitlines()]
+    assert Counter(line["order_id"] for line in lines) == Counter(orders | copies)
+    assert len(lines) == 6
