@@ -2,6 +2,8 @@
 records are held against the ledger. `make soak` runs it; prints JSON, and ends with 1 if anything was lost or doubled.
 
 The processes, worlds and checks are those of tests/crash; here the seed decides everything instead of a list of steps.
+Most worlds have a market of their own and orders that rest: limits, stops and brackets, amended, taken back, filled in
+part for some, reached by the price; there every difference between positions must have its cause by name as well.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,12 +27,16 @@ REPO = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(REPO), str(REPO / "tests" / "crash")]
 
 from crash_evidence import Findings, doubts, examine  # noqa: E402
+from crash_resting_evidence import examine_resting  # noqa: E402
+from crash_resting_random import WHO, random_fault, random_story  # noqa: E402
+from crash_resting_stories import Markets, at_rest, cast_at, in_market  # noqa: E402
 from crash_worker import STUCK  # noqa: E402
 from crash_world import FOLLOWERS, VenueProcess, Workers, World  # noqa: E402
 
 SIGKILLED = -9
 ROUND_S = 120.0  # then a new venue and an empty folder: the venue keeps every order and account it ever had
 SYMBOLS = ("BTC/USD",)  # the checks count what is held in this one asset
+PLAIN_SHARE = 0.3  # of worlds that trade at market alone
 FAULTS: tuple[dict[str, Any], ...] = (
     {"method": "AddOrder", "kind": "drop", "when": "after"},
     {"method": "AddOrder", "kind": "drop", "when": "before"},
@@ -61,6 +67,7 @@ class Totals:
     """What the worlds came to so far. Added to from several threads, under `lock`."""
 
     worlds: int = 0
+    worlds_of_resting_orders: int = 0
     runs: int = 0
     orders: int = 0
     kills: Counter[str] = field(default_factory=Counter)
@@ -105,25 +112,47 @@ def random_death(chance: random.Random) -> dict[str, Any]:
     if chance.random() < 0.4:
         return {"kill_from_outside_ms": chance.uniform(20, 2500)}
     after_ms = chance.uniform(0.1, 5.0) if chance.random() < 0.4 else 0.0
-    return {"kill": {"nth": chance.randint(1, 160), "after_ms": after_ms}}
+    return {"kill": {"nth": chance.randint(1, 240), "after_ms": after_ms}}
 
 
-def live(number: int, seed: int, folder: Path, venue: VenueProcess, workers: Workers, totals: Totals) -> None:
+def live(
+    number: int, seed: int, folder: Path, venue: VenueProcess, workers: Workers, markets: Markets, totals: Totals
+) -> None:
     """One world from its first trade to the check of its records."""
     chance = random.Random(f"{seed} {number}")
-    world = World.make(f"w{number}", folder, venue, random_trades(chance))
+    if chance.random() < PLAIN_SHARE:
+        world = World.make(f"w{number}", folder, venue, random_trades(chance))
+        last(world, chance, number, seed, workers, totals, lambda: _plain_fault(world, chance))
+        return
+    with markets.lent(chance.choice(["kraken", "kraken", "binance"])) as market:
+        steps = in_market(random_story(chance, market), market)
+        world = at_rest(World.make(f"w{number}", folder, venue, steps, cast_at(market.venue)), market)
+        last(world, chance, number, seed, workers, totals, lambda: _fault(world, chance))
+
+
+def _plain_fault(world: World, chance: random.Random) -> int:
+    return world.fault(chance.choice(["master", *FOLLOWERS]), count=chance.randint(1, 2), **chance.choice(FAULTS))
+
+
+def _fault(world: World, chance: random.Random) -> int:
+    return world.fault(chance.choice(WHO), count=chance.randint(1, 2), **random_fault(chance, world.cast.master))
+
+
+def last(
+    world: World, chance: random.Random, number: int, seed: int, workers: Workers, totals: Totals,
+    fault: Callable[[], int],
+) -> None:  # fmt: skip
+    """Run a world through its deaths and faults, then to its end, and check what became of it."""
     deaths = [random_death(chance) for _ in range(chance.randint(1, 5))]
+    resting = bool(world.more)
     found: Findings | None = None
     killed_at_first = there = not_there = 0
     try:
         for turn, death in enumerate(deaths):
-            faults = [
-                world.fault(chance.choice(["master", *FOLLOWERS]), count=chance.randint(1, 2), **chance.choice(FAULTS))
-                for _ in range(chance.randint(0, 3))
-            ]
+            faults = [fault() for _ in range(chance.randint(0, 3))]
             code = world.run(workers, **death)
-            for fault in faults:
-                venue.call("DELETE", f"faults?id={fault}")
+            for fault_id in faults:
+                world.venue.call("DELETE", f"faults?id={fault_id}", venue=world.cast.master)
             if code == SIGKILLED:
                 killed_at_first += turn == 0
                 doubt = doubts(world)
@@ -132,14 +161,15 @@ def live(number: int, seed: int, folder: Path, venue: VenueProcess, workers: Wor
                 raise AssertionError(f"run {turn} ended with {code}")
         if (code := world.run(workers)) not in (0, STUCK):
             raise AssertionError(f"the last run ended with {code}")
-        found = examine(world, sized_by_ratio=False)
+        found = examine_resting(world) if resting else examine(world, sized_by_ratio=False)
     except Exception as error:
         found = Findings(wrong=[f"{type(error).__name__}: {error}"])
     kills = world.kills()
     if not found.clean:
-        sys.stderr.write(f"world {number} of seed {seed}, killed {kills}: {found}\n{world.log()}\n")
+        sys.stderr.write(f"world {number} of seed {seed}, killed {kills}: {found}\n{world.steps}\n{world.log()}\n")
     with totals.lock:
         totals.worlds += 1
+        totals.worlds_of_resting_orders += resting
         totals.runs += len(deaths) + 1
         totals.orders += found.orders
         totals.kills.update(kills)
@@ -162,6 +192,7 @@ def soak(minutes: float, seed: int, at_once: int) -> dict[str, Any]:
         "seed": seed,
         "minutes": minutes,
         "worlds": totals.worlds,
+        "worlds_of_resting_orders": totals.worlds_of_resting_orders,
         "runs": totals.runs,
         "kills": totals.kills.total(),
         "kills_while_recovering": totals.kills_while_recovering,
@@ -179,20 +210,23 @@ def soak(minutes: float, seed: int, at_once: int) -> dict[str, Any]:
 
 def soak_round(until: float, seed: int, at_once: int, numbers: Iterator[int], totals: Totals) -> Counter[str]:
     """Worlds at one venue until `until` (monotonic seconds); which faults struck how often."""
-    with tempfile.TemporaryDirectory() as name, VenueProcess() as venue, Workers() as workers:
+    venues = ("kraken", "binance")
+    with tempfile.TemporaryDirectory() as name, VenueProcess(venues=venues) as venue, Workers() as workers:
+        markets = Markets(venue, but=SYMBOLS[0])
 
         def lane() -> None:
             while time.monotonic() < until:
                 with totals.lock:
                     number = next(numbers)
-                live(number, seed, Path(name), venue, workers, totals)
+                live(number, seed, Path(name), venue, workers, markets, totals)
 
         with ThreadPoolExecutor(at_once) as pool:
             for future in [pool.submit(lane) for _ in range(at_once)]:
                 future.result()
         if "Traceback" in venue.complaints():
             totals.wrong.append(f"the simulated venue stumbled: {venue.complaints()}")
-        return Counter(venue.call("GET", "requests")["faults_struck"])
+        struck = [Counter(venue.call("GET", "requests", venue=name)["faults_struck"]) for name in venues]
+        return struck[0] + struck[1]
 
 
 def main() -> int:

@@ -3,10 +3,14 @@
 The master ends flat and without an order. Then nobody may have one left at the venue, nobody may hold anything, and of
 each of the master's orders everybody must have bought its share of what the master bought: not less, and not more than
 its share of what the master asked for. At no moment may an account have two orders of one side at the venue.
+
+What filled for a follower while the master's own order did not is sold by drift repair in the end; before that, nobody
+may hold more than such fills come to.
 """
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from datetime import datetime
 from decimal import Decimal
@@ -27,8 +31,8 @@ Row = dict[str, Any]
 # Equities move while a story is told: by fees, by prices that differ by half a percent, by what fills at which of them.
 TOLERANCE = Decimal("0.03")
 _ZERO = Decimal(0)
-_STEPS = {
-    (venue, market.symbol): market.lot_step
+_MARKETS = {
+    (venue, market.symbol): market
     for venue, markets in (("kraken", AT_KRAKEN), ("binance", AT_BINANCE)) for market in markets
 }  # fmt: skip
 _NEVER_THERE = ("skipped", "stopped", "refused")
@@ -54,10 +58,11 @@ def examine_resting(world: World) -> Findings:
         mine = [order for order in at_venue if order["account"] == seat.account]
         found.lost += [f"{seat.account} was left with a resting order: {o}" for o in mine if o["status"] == "open"]
         _one_at_a_time(seat, mine, found)
-    families = {signal["master_order_id"]: signal["family"] for signal in signals}
+    families = {signal["master_order_id"]: signal["family"] for signal in signals if signal["master_order_id"]}
+    alone: dict[str, Decimal] = {}
     for member in world.cast.members:
-        _shares(member, families, ledger, signals, found)
-    _flat(world, at_venue, found)
+        _shares(member, families, ledger, signals, alone, found)
+    _flat(world, alone, found)
     return found
 
 
@@ -105,7 +110,7 @@ def _signals(
     account = world.cast.seat(MASTER).account
     there = {order["client_id"] for order in at_venue}
     for step in world.steps:
-        if step["act"] == "place" and not step.get("whole") and master_order_id(account, step["id"]) not in there:
+        if step["act"] == "place" and step["side"] == "buy" and master_order_id(account, step["id"]) not in there:
             found.lost.append(f"the master's order {step['id']} is not at the venue")
 
 
@@ -120,10 +125,11 @@ def _one_at_a_time(seat: Seat, mine: list[Row], found: Findings) -> None:
 
 
 def _shares(
-    member: Member, families: dict[str, str], ledger: dict[str, Row], signals: list[Row], found: Findings
-) -> None:
+    member: Member, families: dict[str, str], ledger: dict[str, Row], signals: list[Row], alone: dict[str, Decimal],
+    found: Findings,
+) -> None:  # fmt: skip
     """What a follower bought of a family of the master's is its share: of what was filled at least, of what was asked
-    for at most."""
+    for at most. What it bought beyond the share of what was filled is added to `alone`, by account."""
     by_signal = {signal["signal_id"]: signal for signal in signals}
     for first in dict.fromkeys(families.values()):
         orders = [ledger[order_id] for order_id, family in families.items() if family == first]
@@ -143,26 +149,36 @@ def _shares(
             ]  # fmt: skip
             bought = sum((Decimal(record["filled"]) for record in copies), _ZERO)
             share = Decimal(seat.money) / Decimal(MASTER_USD) if member.enabled else _ZERO
-            step = 2 * _STEPS[seat.venue, orders[0]["symbol"]]
+            step = 2 * _MARKETS[seat.venue, orders[0]["symbol"]].lot_step
+            alone[seat.account] = alone.get(seat.account, _ZERO) + max(_ZERO, bought - filled * share) + step
             least, most = filled * share * (1 - TOLERANCE), asked * share * (1 + TOLERANCE)
             what = f"{seat.account} bought {bought}, its share of the master's {filled} of {asked} is {share * filled}"
-            if bought < least - step:
+            turned_away = any(copy["state"] == "refused" for copy in copies)  # with the venue's word, and an alert
+            if bought < least - step and not turned_away:
                 found.lost.append(f"{what}: {[_said(copy) for copy in copies]}")
             if bought > most + step:
                 found.doubled.append(f"{what}: {[_said(copy) for copy in copies]}")
 
 
-def _flat(world: World, at_venue: list[Row], found: Findings) -> None:
-    """The master is out, so everybody must be, but for what is less than a lot step."""
+def _flat(world: World, alone: dict[str, Decimal], found: Findings) -> None:
+    """The master is out, so everybody must be, but for what is too small to be sold."""
     symbol = world.steps[0]["symbol"]
     base = symbol.partition("/")[0]
+    note = world.folder / "left"
+    left = {account: Decimal(held) for account, held in json.loads(note.read_text()).items()} if note.exists() else {}
     for venue in world.cast.venues:
+        market = _MARKETS[venue, symbol]
         answer = world.venue.call("GET", "accounts", venue=venue)["accounts"]
         accounts = {account["name"]: account for account in answer}
         for seat in (seat for seat in world.cast.seats if seat.venue == venue):
             balance = Decimal(accounts[world.at_venue(seat.user)]["balances"].get(base, "0"))
-            if balance >= _STEPS[venue, symbol] or (balance > 0 and not seat.facts.fees_in_base):
+            before = left.get(seat.account, _ZERO)
+            smallest = max(market.order_min, market.cost_min / market.start_price) if before else market.lot_step
+            if balance >= smallest or (balance > 0 and not before and not seat.facts.fees_in_base):
                 found.lost.append(f"{seat.account} was left in a position of {balance} {base}")
+            most = alone.get(seat.account, _ZERO) * (1 + TOLERANCE) + market.lot_step
+            if before > most:
+                found.lost.append(f"{seat.account} held {before} {base}, and bought but {most} without the master")
             if balance < 0:
                 found.wrong.append(f"{seat.account} sold {-balance} {base} more than it had")
 

@@ -43,13 +43,14 @@ class Market:
 class Markets:
     """Lends markets out, one world at a time. For any thread."""
 
-    def __init__(self, venue: VenueProcess, names: tuple[str, ...] = tuple(SYMBOLS)) -> None:
+    def __init__(self, venue: VenueProcess, but: str = "") -> None:
+        """All of `SYMBOLS` but one."""
         self._venue = venue
         self._free: dict[str, queue.Queue[Market]] = {}
-        for name in names:
+        for name, symbols in SYMBOLS.items():
             self._free[name] = queue.Queue()
             prices = venue.call("GET", "price", venue=name)
-            for symbol in SYMBOLS[name]:
+            for symbol in (symbol for symbol in symbols if symbol != but):
                 self._free[name].put(Market(name, symbol, Decimal(prices[symbol]["last"])))
 
     @contextlib.contextmanager
@@ -142,8 +143,16 @@ def cast_at(venue: str) -> Cast:
 
 def resting_world(lab: Lab, name: str, market: Market, steps: list[Step]) -> World:
     """A world that tells these steps in its market."""
-    world = lab.world(name, [{**step, "symbol": market.symbol} for step in steps], cast_at(market.venue))
+    return at_rest(lab.world(name, in_market(steps, market), cast_at(market.venue)), market)
+
+
+def in_market(steps: list[Step], market: Market) -> list[Step]:
+    return [{**step, "symbol": market.symbol} for step in steps]
+
+
+def at_rest(world: World, market: Market) -> World:
+    """The same world, whose worker is told of steps that rest."""
     with (world.folder / "copytrade.yaml").open("a") as settings:
         settings.write(SETTINGS)
-    world.more = {"admin": {market.venue: lab.venue.urls[market.venue]}}
+    world.more = {"admin": {market.venue: world.venue.urls[market.venue]}}
     return world

@@ -24,7 +24,7 @@ from typing import Any, NoReturn
 
 from crash_boundaries import Killer, KillPlan, note_kill, with_boundaries
 from crash_cast import VENUES
-from crash_resting import quickly, tell
+from crash_resting import put_right, quickly, tell
 from crash_strategy import decide
 
 from copytrade.domain.errors import Refused, VenueError
@@ -69,8 +69,10 @@ async def trade(job: dict[str, Any]) -> int:
         done = done and (not system.ledger.state.orders if resting else await drained(system))
         left = [f"{r.order_id} {r.account} {r.side} {r.state}" for r in system.ledger.state.orders.values()]
         recovered = system.engine.recovered
+        drift = await put_right(system, world) if resting and done else []
     verdict = verify(paths.ledger, system.ledger.state)
-    result = {"passed": killer.passed, "recovered": recovered, "left": left, "problems": verdict.problems}
+    problems = [*verdict.problems, *drift]
+    result = {"passed": killer.passed, "recovered": recovered, "left": left, "problems": problems}
     (world / "result.json").write_text(json.dumps(result))
     return 0 if done else STUCK
 
