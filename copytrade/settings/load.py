@@ -102,6 +102,11 @@ def combine(
     credentials = resolve(users, environment.secrets)
     faults = repeated_accounts(placed)
     warnings = [*notes, *environment.warnings]
+    warnings += [
+        f"notify: {target.url_env} is not set in the environment or .env, so nobody is told there"
+        for target in settings.notify
+        if target.url_env not in environment.notify
+    ]
     if settings.mode == "live":
         faults += credentials.faults
         warnings += _missing(settings, users, credentials)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
+from urllib.parse import parse_qsl, urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from .fields import Seconds, Section, Switch, Whole
 
 NOTIFY_PREFIX = "NOTIFY_"
+_SECRET_WORDS = ("pass", "token", "key", "secret")
 NotifyEvent = Literal[
     "fills", "failures", "parked", "held", "drift", "limits", "kill_switch", "venue", "check", "daily", "other"
 ]
@@ -31,7 +34,8 @@ class NotifyTarget(Section):
     )
     level: Literal["info", "warning", "error"] = Field(
         default="warning",
-        description="The least that is told. Fills and the daily summary are `info`, skipped copies are not told.",
+        description="The least that is told. Fills and the daily summary are `info`; to who names them in `events` "
+        "they are told at any level.",
     )
     events: tuple[NotifyEvent, ...] = Field(
         default=(),
@@ -55,8 +59,15 @@ class NotifyTarget(Section):
     )
     daily_hour: Whole = Field(default=6, ge=0, le=23, description="When the daily summary is sent: the hour in UTC.")
 
-    @model_validator(mode="after")
-    def _told(self) -> NotifyTarget:
-        if self.level != "info" and self.events and not set(self.events) - {"fills", "daily"}:
-            raise ValueError("fills and daily are of level info, so nothing would ever be told | Set level: info")
-        return self
+
+def secret_parts(address: str) -> Iterator[str]:
+    """The address, and each part of it that could be a token or a password, for the redactor.
+
+    Which part is the secret differs by service: `discord://ID/TOKEN`, `tgram://TOKEN/CHAT`, `mailto://USER:PASSWORD@…`.
+    """
+    yield address
+    parts = urlsplit(address)
+    yield from (part for part in (parts.password, *parts.path.split("/")) if part)
+    if "." not in parts.netloc:  # no host's name: then it is a token
+        yield parts.netloc
+    yield from (value for name, value in parse_qsl(parts.query) if any(word in name for word in _SECRET_WORDS))

@@ -14,6 +14,7 @@ from copytrade.engine.ports import Clock
 from copytrade.settings.credentials import Credentials
 from copytrade.settings.load import Loaded
 from copytrade.settings.model import Settings
+from copytrade.settings.notify import secret_parts
 from copytrade.settings.redaction import Redactor
 from copytrade.settings.watch import Watcher
 from copytrade.wiring.convert import master_terms
@@ -103,6 +104,9 @@ class Ground:
         """Let the redactor know every secret before anything can log one."""
         for secret in loaded.credentials.secrets():
             self.redactor.add(secret)
+        for address in loaded.environment.notify.values():
+            for part in secret_parts(address.reveal()):
+                self.redactor.add(part)
 
     def find_keys(self, account: AccountId) -> Keys | str:
         """The credentials, or which variables to set. Raises `BadRequest` for an account that nobody has."""
