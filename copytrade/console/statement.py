@@ -119,11 +119,11 @@ class _Source:
         self._master = f"{settings.master.venue}:master"
         fees = settings.fees
         self._terms = Terms(fees.performance, FeePeriod(fees.period), CostMethod(fees.cost_method))
-        self._known = [str(row["account"]) for row in reader.balances()]
+        self._latest = {str(row["account"]): row for row in reader.balances()}
 
     def accounts(self, user: str, names: Mapping[str, str]) -> list[str]:
         """The accounts that are meant. Raises `Unusable`."""
-        both = dict.fromkeys([*names, *self._known])
+        both = dict.fromkeys([*names, *self._latest])
         known = [account for account in both if user_of(AccountId(account)) != "master"]
         found = [a for a in known if user in ("all", a, user_of(AccountId(a)))]
         if not found:
@@ -158,6 +158,9 @@ class _Source:
         rows = {
             month: self._reader.equity_history(account, month.start, month.last) for month in first.through(self._month)
         }
+        latest = self._latest.get(account)  # read between two notes of the history
+        if latest is not None and Month.of(datetime.fromisoformat(latest["at"])) == self._month:
+            rows[self._month] = [row for row in rows[self._month] if row["at"] < latest["at"]] + [latest]
         currencies = [row["currency"] for month in rows for row in rows[month]]
         if not currencies:
             return {}, "", []
@@ -227,7 +230,7 @@ class _Source:
     def _handed_over(self, copy: Any) -> bool:
         """Whether another account of the same user has taken it: then it is not missing here."""
         user = user_of(copy.account)
-        if sum(user_of(AccountId(account)) == user for account in self._known) < 2:
+        if sum(user_of(AccountId(account)) == user for account in self._latest) < 2:
             return False
         others = [c for c in self._ledger.copies_of(copy.signal_id) if user_of(c.account) == user]
         return bool(others) and others[-1].account != copy.account

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -15,6 +15,9 @@ from copytrade.statements.returns import Tracking, time_weighted, tracking
 from copytrade.statements.values import FINE, ZERO, Month, Payment, Point, Trade
 
 Json = dict[str, Any]
+
+SLACK = timedelta(minutes=15)
+"""The rhythm of the history of equity as it comes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +107,7 @@ def make_statement(facts: Facts, terms: Terms) -> Statement:
     own = time_weighted(points, payments)
     against = None
     if own is not None:
-        master = [point for point in facts.master if own.start <= point.at <= own.end]
+        master = same_time(facts.master, own.start, own.end)
         whole = time_weighted(master, facts.master_payments)
         if whole is not None:
             against = tracking(own, whole)
@@ -125,6 +128,13 @@ def make_statement(facts: Facts, terms: Terms) -> Statement:
         facts, terms, opening, closing, trades, instruments, _totals(instruments), payments, against,
         None if own is None else own.total, fee, notes,
     )  # fmt: skip
+
+
+def same_time(points: Sequence[Point], start: datetime, end: datetime) -> list[Point]:
+    """The readings from `start` to `end`, with the ones just outside: accounts are not read at the same instant."""
+    before = [point for point in points if start - SLACK <= point.at <= start][-1:]
+    after = [point for point in points if end <= point.at <= end + SLACK][:1]
+    return [*before, *(point for point in points if start < point.at < end), *after]
 
 
 def _with_the_one_before(facts: Facts) -> list[Point]:

@@ -27,6 +27,8 @@ def traded(tmp_path_factory: pytest.TempPathFactory) -> World:
         world.settle()
         world.json("trade", "BTC/USD", "buy", "--usd", "1000")
         world.settle()
+    with world.worker():  # which reads every balance as it starts
+        pass
     return world
 
 
@@ -57,6 +59,13 @@ def test_causes_add_up_to_what_is_held_too_little(traded: World) -> None:
     (statement,) = traded.json("statement", "bob_jones")
     assert statement["causes"]
     assert all(cause["cause"] and Decimal(cause["quantity"]) for cause in statement["causes"])
+
+
+def test_the_latest_reading_counts_although_no_quarter_of_an_hour_is_over(traded: World) -> None:
+    (statement,) = traded.json("statement", "alice_smith")
+    assert statement["equity"]["opening"]["at"] < statement["equity"]["closing"]["at"]
+    assert Decimal(statement["return"]["own"]) < 0  # the fees
+    assert statement["return"]["master"] is not None
 
 
 def test_a_price_can_be_given(traded: World) -> None:
