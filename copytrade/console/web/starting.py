@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from copytrade.console import health
+from copytrade.console.web import engine_calls
 from copytrade.console.web.access import TokenFile
 from copytrade.console.web.actions import EngineActions, SetMode
 from copytrade.console.web.app import Probes
@@ -39,6 +41,9 @@ async def start_console(
 ) -> ConsoleServer | None:
     """Serve it and tell where; None when that cannot be done, which is told too. Never raises."""
     settings, engine = system.settings, system.engine
+    drift = drift or partial(engine_calls.drift_words, engine)
+    reconcile = reconcile or partial(engine_calls.reconcile, engine)
+    flatten = flatten or partial(engine_calls.flatten, engine)
     sources = EngineSources(engine, settings.mode, settings.master.strategy, redactor.redact, drift, venue_facts)
     actions = EngineActions(engine, mode_setter(system.paths), reconcile, flatten)
     server = ConsoleServer(

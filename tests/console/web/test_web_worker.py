@@ -167,3 +167,29 @@ def test_unsafe_or_mistaken_settings_are_refused(tmp_path: Path, console: str, w
 )  # fmt: skip
 def test_safe_settings_are_taken(console: dict[str, Any]) -> None:
     assert isinstance(Settings.model_validate({"console": console}).console, ConsoleSettings)
+
+
+def act(url: str, token: str, path: str, **body: Any) -> tuple[int, Any]:
+    headers = {"Authorization": f"Bearer {token}", "Origin": url, "Content-Type": "application/json"}
+    request = urllib.request.Request(f"{url}{path}", json.dumps(body).encode(), headers)
+    try:
+        with urllib.request.urlopen(request, timeout=60) as reply:
+            return reply.status, json.loads(reply.read())
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def test_a_follower_is_reconciled_flattened_and_paused_from_the_page(tmp_path: Path) -> None:
+    world = with_console(tmp_path)
+    with world.worker() as worker:
+        url = url_of(worker)
+        token = world.json("console-token", "--new")["token"]
+        world.command("trade", "BTC/USD", "buy", "--usd", "1000")
+        alice = "kraken:alice_smith"
+        assert [p["account"] for p in world.json("positions", "--user", "alice_smith")] == [alice]
+        assert act(url, token, "/api/reconcile", confirm=alice, account=alice)[0] == 200
+        status, done = act(url, token, f"/api/followers/{alice}/flatten", confirm=alice)
+        assert (status, done["summary"]["placed"]) == (200, 1), done
+        assert act(url, token, f"/api/followers/{alice}/mode", confirm=alice, mode="paused")[0] == 200
+        (user,) = [u for u in world.json("users") if u["user_id"] == "alice_smith"]
+        assert user["mode"] == "paused"
