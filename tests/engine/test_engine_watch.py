@@ -2,68 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hand import Hand
-from world import MASTER, Desk, World, until
+from hand import TWO, Hand, copied, signal_of, signals, sizes, watched, watching
+from world import MASTER, until
 
 from copytrade.domain.ids import signal_id
 from copytrade.domain.money import Price, Quantity
 from copytrade.domain.order import OrderKind, OrderState, Side
 from copytrade.domain.reasons import Reason
-from copytrade.domain.signal import Signal, SignalKind
-from copytrade.domain.state import OrderRecord
+from copytrade.domain.signal import SignalKind
 from copytrade.engine import by_hand
 from copytrade.engine.by_hand import hand_order_id
 from copytrade.engine.desk import TradeRequest
 from copytrade.ledger.replay import verify
 
-TWO = {"alice_smith": 1_000, "bob_jones": 500}
-SOON: dict[str, Any] = {"resting_delays_s": (0.02, 0.05, 0.1)}
 D = Decimal
-
-
-def watched(tmp_path: Path, *, kraken: Mapping[str, Any] | None = None, **values: Any) -> World:
-    """A world whose master is watched; without a fault in the stream nothing is looked up between its words."""
-    master = {"watch": True, "watch_poll_s": 0.2, "watch_check_s": 3600, **values.pop("master", {})}
-    settings = {"master": master, "copy": {"master_fill_grace_s": 0}, "kraken": dict(kraken or {})}
-    return World(tmp_path, followers=TWO, limits=SOON, settings=settings, **values)
-
-
-async def watching(desk: Desk) -> None:
-    """The stream is up and what came before has been looked up."""
-    watcher = desk.engine.watcher
-    assert watcher is not None
-    await until(lambda: watcher.stream_up and watcher.looked_at is not None, "the stream")
-
-
-def told(venue_order_id: str, kind: str = SignalKind.PLACED) -> str:
-    return signal_id(hand_order_id(MASTER, venue_order_id), kind)
-
-
-async def copied(desk: Desk, venue_order_id: str, kind: str = SignalKind.PLACED) -> list[OrderRecord]:
-    """The copies of what the hand did."""
-    signal = told(venue_order_id, kind)
-    await until(lambda: desk.ledger.signal(signal) is not None, f"{kind} of {venue_order_id}")
-    return await desk.dealt_with(signal)
-
-
-def signals(world: World) -> list[tuple[SignalKind, str]]:
-    """What the followers were told of, in order."""
-    return [(signal.kind, str(signal.quantity)) for signal, _ in world.plans]
-
-
-def signal_of(world: World, kind: SignalKind) -> Signal:
-    (found,) = [signal for signal, _ in world.plans if signal.kind is kind]
-    return found
-
-
-def sizes(copies: list[OrderRecord]) -> list[str]:
-    return [str(copy.quantity) for copy in copies]
 
 
 async def test_a_market_order_by_hand_is_copied_and_so_is_the_way_out(tmp_path: Path) -> None:
@@ -97,7 +53,7 @@ async def test_a_purchase_by_value_is_told_as_what_it_bought(tmp_path: Path) -> 
             await watching(desk)
             bought = Hand(world.venue).buy("1000", volume_in_quote=True)
             assert sizes(await copied(desk, bought)) == ["0.002", "0.001"]
-            assert signal_of(world, SignalKind.PLACED).quantity == Quantity.of("0.02")
+            assert (await signal_of(world, SignalKind.PLACED)).quantity == Quantity.of("0.02")
 
 
 async def test_a_limit_by_hand_rests_for_all_and_its_end_is_told(tmp_path: Path) -> None:
@@ -133,8 +89,8 @@ async def test_an_amendment_by_hand_moves_every_copy_and_counts_what_had_filled(
                 world.venue.fill_part(copy["order_id"], D(copy["volume"]) / 4)
             hand.amend(order, quantity="0.01", limit=46_000)
             await until(lambda: (SignalKind.AMENDED, "0.01") in signals(world), "the amendment is told")
-            assert signal_of(world, SignalKind.AMENDED).filled == Quantity.of("0.005")
-            await desk.dealt_with(signal_of(world, SignalKind.AMENDED).signal_id)
+            assert (await signal_of(world, SignalKind.AMENDED)).filled == Quantity.of("0.005")
+            await desk.dealt_with((await signal_of(world, SignalKind.AMENDED)).signal_id)
             for user, left in zip(TWO, ("0.0005", "0.00025"), strict=True):
                 (order_now,) = [o for o in world.orders(user) if o["status"] == "open"]
                 # Their equity has grown a little by what they bought below the market's price.
@@ -148,7 +104,7 @@ async def test_an_amendment_by_hand_moves_every_copy_and_counts_what_had_filled(
 
 async def test_orders_of_our_own_are_not_taken_for_the_hands(tmp_path: Path) -> None:
     kinds = (OrderKind.LIMIT, OrderKind.POST_ONLY, OrderKind.STOP, OrderKind.STOP_LIMIT, OrderKind.BRACKET)
-    with watched(tmp_path, master={"watch_check_s": 1}) as world:
+    with watched(tmp_path, master={"watch_check_s": 1}, limits={}) as world:
         async with world.trading() as desk:
             await watching(desk)
             await desk.buy(1_000)
@@ -202,7 +158,7 @@ async def test_selling_half_of_what_was_held_before_sells_half_of_what_is_copied
             assert sizes(await copied(desk, resting)) == ["0.0005", "0.00025"]
             world.price("BTC/USD", 60_100)
             await copied(desk, resting, SignalKind.FILLED)
-            assert signal_of(world, SignalKind.FILLED).exit_fraction == D("0.5")
+            assert (await signal_of(world, SignalKind.FILLED)).exit_fraction == D("0.5")
             await desk.settled()
             assert [desk.position(user) for user in TWO] == [D("0.0005"), D("0.00025")]
             await copied(desk, hand.sell("0.02"))
