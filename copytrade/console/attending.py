@@ -39,14 +39,19 @@ class Attendants:
         follow = self.notifier.run(self._system.paths.ledger, self._busy)
         self._tasks = [self._task(follow, "messages"), self._task(self._check(tell), "regular check")]
 
-    async def stop(self) -> None:
-        """End everything; messages that wait are sent, for a few seconds at most. May be called in any case."""
+    async def leave(self) -> None:
+        """Let go of the system, which is about to stop. Alerts are still told."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.to_thread(self.notifier.close)
         if self._metrics is not None:
             await asyncio.to_thread(self._metrics.close)
+            self._metrics = None
+
+    async def stop(self) -> None:
+        """End everything; messages that wait are sent, for a few seconds at most. May be called in any case."""
+        await self.leave()
+        await asyncio.to_thread(self.notifier.close)
 
     async def metrics(self) -> str:
         """The text for Prometheus. The packages that it takes are imported beside trading, with the first question."""

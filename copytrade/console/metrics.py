@@ -1,7 +1,7 @@
 """`/metrics` for Prometheus. Nothing is counted on an order's way: state is read when somebody asks, history from the
 ledger's file in another thread.
 
-Names and what they mean are in `docs/operating.md`; `docs/grafana.json` shows them. No label names a follower: ten
+Names and what they mean are in `docs/monitoring.md`; `docs/grafana.json` shows them. No label names a follower: ten
 thousand of them would be ten thousand series each. The console tells of single followers.
 """
 

@@ -143,6 +143,7 @@ async def _run(paths: Paths, once: bool, redactor: Redactor) -> int:
             serving = _serve_console(system, attendants, redactor, tail, screen)
             stack.push_async_callback(_end, asyncio.create_task(serving))
         attendants.start(runner, alert)
+        stack.push_async_callback(attendants.leave)
         keeper = TrailKeeper(
             system.ledger, paths.state, system.engine.services.kill, system.engine.services.clock, redactor.redact
         )
