@@ -54,3 +54,33 @@ def statement(
         raise typer.BadParameter("give one of --json, --csv and --html")
     asked = Asked(user, month, forms[0] if forms else "text", payments, price or ())
     raise typer.Exit(run_statement(Paths(config, users, state), asked))
+
+
+@records.command()
+def backup(
+    folder: Annotated[Path, typer.Argument(help="Where backups are kept; each is a new folder in it.")],
+    keep: Annotated[int | None, typer.Option("--keep", min=1, help="Remove the oldest beyond so many.")] = None,
+    config: Config = CONFIG,
+    users: Users = USERS,
+    state: State = STATE,
+    as_json: AsJson = False,
+) -> None:
+    """Copy state/ while the worker runs, and check the copy. API keys are not in it."""
+    from copytrade.console.backing_up import run_backup
+
+    raise typer.Exit(run_backup(Paths(config, users, state), folder, keep, as_json=as_json))
+
+
+@records.command()
+def restore(
+    folder: Annotated[Path, typer.Argument(help="One backup: a folder that the command backup made.")],
+    replace: Annotated[bool, typer.Option("--replace", help="Set aside what is in state/ now.")] = False,
+    config: Config = CONFIG,
+    users: Users = USERS,
+    state: State = STATE,
+    as_json: AsJson = False,
+) -> None:
+    """Put a backup in place, with the kill switch on. The worker must be stopped."""
+    from copytrade.console.backing_up import run_restore
+
+    raise typer.Exit(run_restore(Paths(config, users, state), folder, replace=replace, as_json=as_json))
