@@ -33,7 +33,7 @@ class Canceller:
         elif record is not None and record.state is OrderState.ACCEPTED:
             assert record.venue_order_id is not None, "an accepted order has the venue's id"
             await self._cancel(work, record.venue_order_id)
-            self._services.fills.look_at(work.order_id)
+            self._services.fills.taken_back(work.order_id)
         self._tracker.done(work.signal.signal_id if work.signal else work.order_id, work.order_id)
 
     async def _cancel(self, work: Work, venue_order_id: str) -> None:

@@ -42,6 +42,8 @@ class FillFollower:
         self._due: list[tuple[float, int, str]] = []
         self._polls: dict[str, int] = {}
         self._polling: set[str] = set()
+        self._once_more: set[str] = set()
+        self._followed: dict[AccountId, set[str]] = {}
         self._asked_back: set[str] = set()
         self._sequence = 0
         self._wake = asyncio.Event()
@@ -53,6 +55,8 @@ class FillFollower:
         """Start to follow an accepted order."""
         if order_id not in self._polls:
             self._polls[order_id] = 0
+            if (record := self._services.ledger.state.orders.get(order_id)) is not None:
+                self._followed.setdefault(record.account, set()).add(order_id)
             self._schedule(order_id, self._services.limits.fill_delays_s[0])
 
     def hurry(self, account: AccountId, symbol: str) -> None:
@@ -63,6 +67,15 @@ class FillFollower:
     def look_at(self, order_id: str) -> None:
         """Ask about an order now, out of its turn."""
         self._schedule(order_id, 0.0)
+
+    def taken_back(self, order_id: str) -> None:
+        """The venue has been asked to cancel it: look now, and soon again should it not be over. A look that is under
+        way was begun before that."""
+        if order_id in self._polling:
+            self._once_more.add(order_id)
+        if order_id in self._polls:
+            self._polls[order_id] = 0
+            self._schedule(order_id, 0.0)
 
     def all_resting(self, symbol: str) -> list[OrderRecord]:
         """Everybody's orders of the instrument that rest at a venue."""
@@ -103,11 +116,15 @@ class FillFollower:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _at_venue(self, account: AccountId, symbol: str) -> list[OrderRecord]:
-        return [
-            r
-            for r in self._services.ledger.state.orders.values()
-            if r.account == account and r.symbol == symbol and r.state is OrderState.ACCEPTED and on_its_way(r)
-        ]
+        orders = self._services.ledger.state.orders
+        mine = [orders.get(order_id) for order_id in self._followed.get(account, ())]
+        return [r for r in mine if r and r.symbol == symbol and r.state is OrderState.ACCEPTED and on_its_way(r)]
+
+    def _forget(self, record: OrderRecord) -> None:
+        mine = self._followed.get(record.account, set())
+        mine.discard(record.order_id)
+        if not mine:
+            self._followed.pop(record.account, None)
 
     def _schedule(self, order_id: str, delay_s: float) -> None:
         self._sequence += 1
@@ -139,7 +156,10 @@ class FillFollower:
         finally:
             self._slots.release()
             self._polling.discard(order_id)
-            if again and order_id in self._polls:
+            if order_id in self._once_more:
+                self._once_more.discard(order_id)
+                self._schedule(order_id, 0.0)
+            elif again and order_id in self._polls:
                 self._polls[order_id] += 1
                 delays = self._delays(order_id)
                 self._schedule(order_id, delays[min(self._polls[order_id], len(delays) - 1)])
@@ -165,12 +185,12 @@ class FillFollower:
         member = self._services.roster.get(record.account)
         if member is None or member.client is None:
             return True
-        if record.cancel is not None:
+        execution = await member.client.execution(record.venue_order_id)
+        if record.cancel is not None and execution.status is ExecutionStatus.OPEN:
             # Its lane has asked the venue to cancel it. Should that have failed, it is tried until the order is over.
             if order_id in self._asked_back:
                 await member.client.cancel(record.venue_order_id)
             self._asked_back.add(order_id)
-        execution = await member.client.execution(record.venue_order_id)
         return self.take(record, execution)
 
     def take(self, record: OrderRecord, execution: Execution) -> bool:
@@ -206,6 +226,7 @@ class FillFollower:
             return True
         self._polls.pop(record.order_id, None)
         self._asked_back.discard(record.order_id)
+        self._forget(record)
         services.books.ended(record, services.clock())
         if changed := self._changed.get(record.account):
             changed.set()

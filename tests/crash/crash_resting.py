@@ -132,6 +132,10 @@ async def _place(system: System, step: Step, job: dict[str, Any], killer: Killer
         try:
             await system.engine.desk.place(request)
             return
+        except BadRequest as error:
+            if leaves and "above zero" in str(error):
+                return  # half of next to nothing
+            raise
         except (Refused, VenueError) as error:
             if leaves and isinstance(error, Refused) and error.reason is Reason.BELOW_MINIMUM:
                 return  # what is left is less than a lot step
