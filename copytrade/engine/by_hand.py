@@ -126,8 +126,10 @@ class HandOrders:
     def _can_be_told(self, order: VenueOrder) -> bool:
         if not order.client_order_id and self._open(lambda r: r.venue_order_id is None and _alike(r, order)):
             return False  # perhaps ours: its answer is on its way, and has the venue's id
-        if order.status is not ExecutionStatus.OPEN or order.kind.rests:
+        if order.status is not ExecutionStatus.OPEN:
             return True
+        if order.kind.rests:  # if nobody can place the same, its end tells what it came to
+            return _whole(order)
         # An order by value tells how much it is once it has filled.
         by_value = order.quantity <= order.filled
         return not by_value and self._services.clock() - order.created_at >= _FILLING
@@ -272,10 +274,17 @@ def _alike(record: OrderRecord, order: VenueOrder) -> bool:
     return on_its_way and record.role is Role.MASTER and (record.symbol, record.side) == (order.symbol, order.side)
 
 
+def _whole(order: VenueOrder) -> bool:
+    """Whether the order has a size, and the prices of its kind."""
+    limit, stop = order.limit_price is not None, order.stop_price is not None
+    return bool(order.quantity) and (limit or not order.kind.has_limit) and (stop or not order.kind.has_stop)
+
+
 def _amended(record: OrderRecord, order: VenueOrder) -> bool:
     """Whether the terms at the venue are not those that we know. What stands in for an order has its own, and is ours
     to change."""
-    if record.kind is not order.kind or not record.kind.rests or record.profit is not None or record.cancel is not None:
+    ours_to_change = record.profit is not None or record.cancel is not None
+    if ours_to_change or record.kind is not order.kind or not record.kind.rests or not _whole(order):
         return False
     terms: list[tuple[Price | Quantity | None, Price | Quantity | None]] = [(record.quantity, order.quantity)]
     if record.kind.has_limit:

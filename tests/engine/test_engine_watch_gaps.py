@@ -112,7 +112,7 @@ async def test_a_time_that_was_not_to_be_watched_is_history_afterwards(tmp_path:
 
 
 async def test_an_order_that_rested_over_a_restart_is_told_to_its_end(tmp_path: Path) -> None:
-    with watched(tmp_path) as world:
+    with watched(tmp_path, limits={}) as world:
         hand = Hand(world.venue)
         async with world.trading() as desk:
             await watching(desk)
