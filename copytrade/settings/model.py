@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from .console import ConsoleSettings
 from .drift import DriftSettings
@@ -221,11 +221,41 @@ class EngineSettings(Section):
         default=1000, ge=1, le=100_000, description="Orders waiting for one account, at most."
     )
     shutdown_grace_s: Seconds = Field(
-        default=10.0,
+        default=8.0,  # with what closing takes beside, a stop is over within ten seconds
         ge=0,
         le=300,
         description="How long a stop waits for answers to orders that have been sent.",
     )
+
+
+class IndependentSettings(Section):
+    """Accounts of `mode: independent`: each runs the strategy by itself, on its own balance."""
+
+    strategy: Annotated[
+        str,
+        Field(strict=True, pattern=r"^(sample|apex|[A-Za-z_][\w]*(\.[A-Za-z_][\w]*)*:[A-Za-z_]\w*)$"),
+    ] = Field(default="apex", description="What they run; as `master.strategy`.")
+    cycle_s: Seconds = Field(
+        default=150.0, ge=0.1, le=86_400, description="How often an account looks. In paper mode 15 unless this is set."
+    )
+    start_delay_min_s: Seconds = Field(
+        default=30.0, ge=0, le=3600, description="The first account begins so long after the start, or up to"
+    )
+    start_delay_max_s: Seconds = Field(
+        default=60.0, ge=0, le=3600, description="so long, drawn at random. In paper mode 1 and 2 unless they are set."
+    )
+    spacing_s: Seconds = Field(
+        default=10.0, ge=0, le=3600, description="Each further one so much later. In paper mode 0.2 unless this is set."
+    )
+    seed: Whole = Field(default=7, ge=0, le=2**63 - 1, description="The same seed draws the same delay.")
+
+    @model_validator(mode="after")
+    def _fits(self) -> IndependentSettings:
+        if self.start_delay_min_s > self.start_delay_max_s:
+            raise ValueError(
+                f"start_delay_min_s {self.start_delay_min_s} is above start_delay_max_s {self.start_delay_max_s}"
+            )
+        return self
 
 
 class JournalSettings(Section):
@@ -274,6 +304,7 @@ class Settings(Section):
     notify: tuple[NotifyTarget, ...] = Field(
         default=(), max_length=50, description="Who is told of what: a list of the following."
     )
+    independent: IndependentSettings = IndependentSettings()
     journal: JournalSettings = JournalSettings()
     log: LogSettings = LogSettings()
 
