@@ -27,6 +27,7 @@ class Attendants:
         self._runner: StrategyRunner | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._metrics: Any = None
+        self._left = False
         targets = system.settings.notify
         self.notifier = Notifier(targets, system.loaded.environment.notify, clock, redact)
         self.notifier.start()
@@ -36,11 +37,15 @@ class Attendants:
         self._runner = runner
         for fault in self.notifier.faults:
             tell(fault)
-        follow = self.notifier.run(self._system.paths.ledger, self._busy)
-        self._tasks = [self._task(follow, "messages"), self._task(self._check(tell), "regular check")]
+        ledger = self._system.paths.ledger
+        self._tasks = [
+            self._task(lambda: self.notifier.run(ledger, self._busy), "messages"),
+            self._task(lambda: self._check(tell), "regular check"),
+        ]
 
     async def leave(self) -> None:
         """Let go of the system, which is about to stop. Alerts are still told."""
+        self._left = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -55,6 +60,8 @@ class Attendants:
 
     async def metrics(self) -> str:
         """The text for Prometheus. The packages that it takes are imported beside trading, with the first question."""
+        if self._left:
+            return ""  # the last question of a monitor, in the instant of the stop
         if self._metrics is None:
             self._metrics = await asyncio.to_thread(self._make_metrics)
         text: str = await self._metrics.text()
@@ -89,10 +96,10 @@ class Attendants:
 
         await Checkup(self._system, tell).run(self._system.settings.check)
 
-    def _task(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+    def _task(self, work: Callable[[], Coroutine[Any, Any, None]], name: str) -> asyncio.Task[None]:
         async def guarded() -> None:
             try:
-                await work
+                await work()
             except Exception:  # an operator without messages is better off than one without trading
                 log.exception("%s: ended by a fault; trading goes on without it until a restart", name)
 

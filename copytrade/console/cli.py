@@ -181,6 +181,21 @@ def positions(
     raise typer.Exit(run_positions(_paths(config, users, state), user, as_json=as_json))
 
 
+@app.command()
+def top(
+    every: Annotated[float, typer.Option("--every", min=0.2, max=60, help="Seconds between looks.")] = 1.0,
+    once: Annotated[bool, typer.Option("--once", help="Print it once, as it does when piped.")] = False,
+    config: Config = CONFIG,
+    users: Users = USERS,
+    state: State = STATE,
+    as_json: AsJson = False,
+) -> None:
+    """Followers and lanes, live in the terminal; those that need a look come first."""
+    from copytrade.console.top import run_top
+
+    raise typer.Exit(run_top(_paths(config, users, state), every, once=once, as_json=as_json))
+
+
 @app.command("users")
 def list_users(config: Config = CONFIG, users: Users = USERS, state: State = STATE, as_json: AsJson = False) -> None:
     """The followers: mode, limits, last known equity."""
@@ -307,6 +322,16 @@ def console_token(
     from copytrade.console.web.tokens import run_console_token
 
     raise typer.Exit(run_console_token(_paths(config, users, state), new=new, as_json=as_json))
+
+
+@app.command()
+def independent(
+    config: Config = CONFIG, users: Users = USERS, state: State = STATE, as_json: AsJson = False
+) -> None:
+    """The accounts that trade by themselves, how their loops fare, and which markets are being scanned."""
+    from copytrade.console.independents import run_independent
+
+    raise typer.Exit(run_independent(_paths(config, users, state), as_json=as_json))
 
 
 @app.command()

@@ -18,6 +18,7 @@ from typing import Any
 from copytrade.console.attending import Attendants
 from copytrade.console.control import ControlServer
 from copytrade.console.drifting import drift, flatten, reconcile
+from copytrade.console.independents import progress
 from copytrade.console.journal import JournalKeeper, TradeJournal
 from copytrade.console.limiting import limits, rearm
 from copytrade.console.logs import set_up_logging
@@ -33,6 +34,7 @@ from copytrade.engine.services import ServiceStopping
 from copytrade.settings.faults import SettingsError
 from copytrade.settings.redaction import Redactor
 from copytrade.settings.watch import Rejected
+from copytrade.wiring.independent import Independents
 from copytrade.wiring.paths import Paths
 from copytrade.wiring.strategy import make_runner
 from copytrade.wiring.system import Hooks, System
@@ -154,6 +156,9 @@ async def _run(paths: Paths, once: bool, redactor: Redactor) -> int:
             tasks.append(asyncio.create_task(journal.run()))
         if runner is not None:
             tasks.append(asyncio.create_task(runner.run()))
+        independents = Independents(system, lambda text: screen(f"!! {text}"))
+        tasks.append(asyncio.create_task(independents.run()))
+        system.progress = lambda: progress(runner, independents)
         failed = await _until(stopping, tasks, system)
         for task in tasks:
             task.cancel()
@@ -276,6 +281,14 @@ def _handlers(system: System) -> dict[str, Any]:
     async def do_flatten(body: dict[str, Any]) -> dict[str, Any]:
         return await flatten(engine, body)
 
+    async def do_top(_: dict[str, Any]) -> dict[str, Any]:
+        from copytrade.console.top import live_rows
+
+        return live_rows(system, system.ground.redactor.redact)
+
+    async def do_progress(_: dict[str, Any]) -> dict[str, Any]:
+        return system.progress()
+
     async def do_cancel(body: dict[str, Any]) -> dict[str, Any]:
         return await cancel(engine, body)
 
@@ -283,7 +296,8 @@ def _handlers(system: System) -> dict[str, Any]:
         return await amend(engine, body)
 
     return {
-        "trade": do_trade, "cancel": do_cancel, "amend": do_amend, "place_exits": do_place_exits,
+        "progress": do_progress,
+        "trade": do_trade, "cancel": do_cancel, "amend": do_amend, "top": do_top, "place_exits": do_place_exits,
         "wait_flattened": do_wait_flattened, "check": do_check, "limits": do_limits, "rearm": do_rearm,
         "drift": do_drift, "reconcile": do_reconcile, "flatten": do_flatten,
     }  # fmt: skip

@@ -98,19 +98,20 @@ class Notifier:
         skipped = 0
         try:
             while True:
-                await asyncio.sleep(EVERY_S)
-                if busy() and skipped < _BUSY_POLLS_MAX:
-                    skipped += 1
-                    continue
-                skipped = 0
                 try:
-                    if outcomes is None and wanted:
+                    if outcomes is None and wanted:  # what happens from now on is told
                         outcomes = await asyncio.to_thread(Outcomes, ledger, asyncio.get_running_loop().time)
+                    await asyncio.sleep(EVERY_S)
+                    if busy() and skipped < _BUSY_POLLS_MAX:
+                        skipped += 1
+                        continue
+                    skipped = 0
                     if outcomes is not None:
                         await asyncio.to_thread(self._tell_outcomes, outcomes)
                     await self._tell_daily(ledger)
                 except LedgerError as error:
                     log.warning("the ledger cannot be read for messages: %s", error)
+                    await asyncio.sleep(EVERY_S)
         finally:
             if outcomes is not None:
                 with suppress(LedgerError):
