@@ -11,6 +11,7 @@ from copytrade.domain.copy import Decision
 from copytrade.domain.order import OrderKind, OrderState
 from copytrade.domain.signal import Signal, SignalKind
 from copytrade.domain.state import OrderRecord
+from copytrade.engine.by_hand import BY_HAND
 from copytrade.engine.ports import Ledger
 from copytrade.engine.tracker import Tracker
 
@@ -74,7 +75,8 @@ def master_line(signal: Signal, master: OrderRecord | None) -> str:
             f"{signal.at:%H:%M:%S}  the master's {kind.removeprefix(' as a ')} to {signal.side} {order} is"
             f" {signal.kind}, {signal.filled} filled{venue_id}"
         )
-    return f"{signal.at:%H:%M:%S}  master {signal.side}s {order}{kind}{venue_id}"
+    hand = " by hand" if master is not None and master.intent is not None and master.intent.source == BY_HAND else ""
+    return f"{signal.at:%H:%M:%S}  master {signal.side}s {order}{kind}{hand}{venue_id}"
 
 
 def copy_lines(copies: Sequence[OrderRecord]) -> list[str]:
