@@ -121,10 +121,12 @@ async def amend(engine: Engine, body: Json) -> Json:
         raise BadRequest("say what to change: --quantity, --limit, --stop or --take-profit")
     order_id = str(body.get("order_id", ""))
     known = engine.services.ledger.state.orders.get(order_id)
-    if known is not None and known.kind is OrderKind.BRACKET:
+    if known is not None and (known.kind is OrderKind.BRACKET or known.profit is not None):
         limit = profit or limit
     elif known is not None and known.kind in (OrderKind.TAKE_PROFIT, OrderKind.TAKE_PROFIT_LIMIT):
         stop = profit or stop
+    elif known is not None and profit is not None:
+        raise BadRequest(f"a {known.kind} order has no take-profit to change: cancel it and place a bracket")
     record = await engine.changes.amend(order_id, quantity=quantity, limit=limit, stop=stop)
     return await _changed(engine, record, SignalKind.AMENDED)
 

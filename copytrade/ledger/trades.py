@@ -24,7 +24,7 @@ SELECT e.seq, e.body ->> '$.at' AS at, o.account, o.symbol, o.side, o.effect, o.
        o.detail, o.planned_at
 FROM events e JOIN orders o ON o.order_id = e.body ->> '$.order_id'
 WHERE e.seq > ? AND e.seq <= ? AND e.name = 'OrderExecuted' AND e.body ->> '$.status' <> 'open'
-  AND e.body ->> '$.quantity' <> '0'
+  AND CAST(e.body ->> '$.quantity' AS REAL) > 0
 ORDER BY e.seq LIMIT ?
 """
 
