@@ -18,12 +18,13 @@ from copytrade.domain.limits import Carry
 from copytrade.domain.money import NO_QUANTITY, Price, Quantity
 from copytrade.domain.order import Effect, OrderKind, Side
 from copytrade.domain.reasons import Reason
-from copytrade.domain.signal import Signal
+from copytrade.domain.signal import Signal, SignalKind
 
 _ENTRY_STOPPED_BY_MODE = {
     Mode.CLOSE_ONLY: Reason.MODE_CLOSE_ONLY,
     Mode.PAUSED: Reason.MODE_PAUSED,
     Mode.DISARMED: Reason.MODE_DISARMED,
+    Mode.INDEPENDENT: Reason.INDEPENDENT,
 }
 
 
@@ -94,6 +95,8 @@ def _decide_entry(copy: _Copy, rules: CopyRules, now: datetime) -> Decision:
     signal, book, terms = copy.signal, copy.book, copy.book.terms
     if not terms.enabled:
         return copy.skipped(Reason.DISABLED)
+    if book.alone:
+        return copy.skipped(Reason.INDEPENDENT)
     if terms.mode is not Mode.ACTIVE:
         return copy.skipped(_ENTRY_STOPPED_BY_MODE[terms.mode])
     mode, name = terms.mode_of((signal.symbol, copy.symbol))
@@ -148,6 +151,8 @@ def _decide_exit(copy: _Copy, rules: CopyRules) -> Decision:
     it can be placed.
     """
     signal, book = copy.signal, copy.book
+    if book.alone and signal.kind is not SignalKind.FLATTEN:  # what it holds it has bought by itself
+        return copy.skipped(Reason.INDEPENDENT)
     if book.unsettled:
         return copy.deferred(Reason.WAITS_FOR_FILLS if book.market_known else Reason.WAITS_FOR_MARKETS)
     if book.position.value <= 0:

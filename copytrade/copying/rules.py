@@ -84,7 +84,8 @@ class FollowerBook:
     to come to in all and `chained` what of it has filled.
 
     `trip` is a limit that has tripped, `instruments` how many other markets the account holds or is entering. `carried`
-    is what earlier signals of the instrument left over; unless `may_carry`, it is left alone and nothing is added.
+    is what earlier signals of the instrument left over; unless `may_carry`, it is left alone and nothing is added. `alone` says that
+    the account trades by itself: what it holds was not copied.
     """
 
     terms: FollowerTerms
@@ -108,3 +109,4 @@ class FollowerBook:
     instruments: int = 0
     carried: Carry | None = None
     may_carry: bool = True
+    alone: bool = False

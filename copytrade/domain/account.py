@@ -38,6 +38,7 @@ class Mode(StrEnum):
     CLOSE_ONLY = "close_only"
     PAUSED = "paused"
     DISARMED = "disarmed"
+    INDEPENDENT = "independent"  # nothing is copied: the account runs a strategy of its own
 
 
 class LateJoin(StrEnum):

@@ -32,6 +32,7 @@ from copytrade.domain.order import Effect, OrderKind, Side
 from copytrade.domain.reasons import Reason
 from copytrade.domain.signal import Signal, SignalKind
 from copytrade.domain.venue import ExecutionStatus
+from copytrade.domain.independence import IndependenceBegan, IndependenceEnded
 from copytrade.domain.watching import OrderAmended, OrdersWatched, WatchEnded
 
 Json = dict[str, Any]
@@ -243,6 +244,8 @@ Event = (
     | OrdersWatched
     | WatchEnded
     | OrderAmended
+    | IndependenceBegan
+    | IndependenceEnded
     | OperatorActed
 )
 
@@ -272,6 +275,8 @@ _BY_NAME: dict[str, type[Any]] = {
         OrdersWatched,
         WatchEnded,
         OrderAmended,
+        IndependenceBegan,
+        IndependenceEnded,
         OperatorActed,
     )
 }

@@ -62,6 +62,7 @@ _TRIGGERED = frozenset(
 class Role(StrEnum):
     MASTER = "master"
     COPY = "copy"
+    INDEPENDENT = "independent"  # of an account that runs a strategy of its own
 
 
 class OrderState(StrEnum):

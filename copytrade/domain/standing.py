@@ -31,7 +31,7 @@ from copytrade.domain.order import Effect, OrderKind, Side
 from copytrade.domain.signal import Signal, SignalKind
 
 Key = tuple[str, AccountId, str]
-"""Of one entry: mark, trip, carry or watch; the account; the limit's name or the master's symbol."""
+"""Of one entry: mark, trip, carry, watch or alone; the account; the limit's name or the master's symbol."""
 
 _DOWN = Context(prec=34, rounding=ROUND_DOWN)
 
@@ -47,6 +47,7 @@ class Standing:
     trips: dict[AccountId, dict[LimitName, Trip]] = field(default_factory=dict)
     carried: dict[AccountId, dict[str, Carry]] = field(default_factory=dict)
     watched: dict[AccountId, datetime] = field(default_factory=dict)  # orders from before then are dealt with
+    alone: dict[AccountId, datetime] = field(default_factory=dict)  # since when it trades by itself
     changed: set[Key] = field(default_factory=set, compare=False)
 
     def trip(self, account: AccountId) -> Trip | None:
@@ -102,6 +103,14 @@ class Standing:
             self.watched[account] = before
         self.changed.add(("watch", account, ""))
 
+    def independence(self, account: AccountId, since: datetime | None) -> None:
+        """The account trades by itself since then; None: it is copied to."""
+        if since is None:
+            self.alone.pop(account, None)
+        else:
+            self.alone[account] = since
+        self.changed.add(("alone", account, ""))
+
     def carry(self, account: AccountId, carry: Carry) -> None:
         """A plan's word on what is kept of the instrument for the next signal."""
         self._set_carry(account, carry.symbol, carry if carry.quantity else None)
@@ -147,6 +156,7 @@ class Standing:
         keys += [("trip", account, limit.value) for account, trips in self.trips.items() for limit in trips]
         keys += [("carry", account, symbol) for account, kept in self.carried.items() for symbol in kept]
         keys += [("watch", account, "") for account in self.watched]
+        keys += [("alone", account, "") for account in self.alone]
         return [[*key, self._text(key)] for key in sorted(keys)]
 
     def load(self, key: Key, text: str) -> None:
@@ -164,6 +174,8 @@ class Standing:
             self.carried.setdefault(account, {})[name] = carry_from_json(body)
         elif kind == "watch":
             self.watched[account] = at
+        elif kind == "alone":
+            self.alone[account] = at
         else:
             raise ValueError(f"{kind!r} is no kind of entry")
 
@@ -187,8 +199,8 @@ class Standing:
                 "detail": trip.detail, "action": trip.action.value, "rearm": trip.rearm.value,
                 "at": trip.at.isoformat(),
             }  # fmt: skip
-        elif kind == "watch":
-            before = self.watched.get(account)
+        elif kind in ("watch", "alone"):
+            before = (self.watched if kind == "watch" else self.alone).get(account)
             if before is None:
                 return None
             body = {"at": before.isoformat()}

@@ -37,6 +37,7 @@ from copytrade.domain.events import (
     StrategyNoted,
     event_to_json,
 )
+from copytrade.domain.independence import IndependenceBegan, IndependenceEnded
 from copytrade.domain.limits import EquityMarked, LimitRearmed, LimitTripped
 from copytrade.domain.money import NO_AMOUNT, NO_QUANTITY, Amount, Price, Quantity
 from copytrade.domain.operating import OperatorActed
@@ -184,8 +185,9 @@ class State:
     # -- one handler for each event: everything that can raise comes before the first change -----------------------
 
     def _master_intended(self, e: MasterIntended) -> list[OrderRecord]:
+        role = Role.INDEPENDENT if e.account in self.standing.alone else Role.MASTER
         record = OrderRecord(
-            order_id=e.order_id, role=Role.MASTER, signal_id=None, account=e.account, symbol=e.symbol, side=e.side,
+            order_id=e.order_id, role=role, signal_id=None, account=e.account, symbol=e.symbol, side=e.side,
             effect=e.effect, kind=e.kind, state=next_state(None, Move.APPROVE), reason=Reason.MASTER_ORDER,
             detail=_clean(e.source), quantity=e.quantity, price=e.price, limit_price=e.limit_price, leg=0,
             planned_at=e.at, intent=e, stop_price=e.stop_price, profit=e.profit,
@@ -314,6 +316,10 @@ class State:
         self.standing.watch(e.account, e.before if isinstance(e, OrdersWatched) else None)
         return []
 
+    def _independence(self, e: IndependenceBegan | IndependenceEnded) -> list[OrderRecord]:
+        self.standing.independence(e.account, e.at if isinstance(e, IndependenceBegan) else None)
+        return []
+
     def _joined(self, e: FollowerJoined) -> list[OrderRecord]:
         self.joined[e.account] = (e.at, _clean(e.held))
         return []
@@ -389,6 +395,8 @@ _HANDLERS: dict[type[Any], Callable[[State, Any], list[OrderRecord]]] = {
     OrdersWatched: State._watched,
     WatchEnded: State._watched,
     OrderAmended: State._amended,
+    IndependenceBegan: State._independence,
+    IndependenceEnded: State._independence,
     OperatorActed: lambda _state, _event: [],  # told, and nothing here depends on it
 }
 

@@ -151,6 +151,7 @@ class Books:
             trip=self._state.standing.trip(account),
             instruments=len(self.instruments(account, held) - {symbol}) if terms.max_positions is not None else 0,
             carried=self._state.standing.carried.get(account, {}).get(carried_of or symbol),
+            alone=account in self._state.standing.alone,
         )
 
     def held(self, only: AccountId | None = None) -> Held:

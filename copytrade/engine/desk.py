@@ -9,7 +9,7 @@ from decimal import Decimal
 from copytrade.copying.kinds import Asked, Form, form_at
 from copytrade.copying.plan import tradable
 from copytrade.copying.sizing import exit_fraction
-from copytrade.domain.account import venue_of
+from copytrade.domain.account import AccountId, venue_of
 from copytrade.domain.errors import BadRequest, Refused, VenueError
 from copytrade.domain.events import Event, MasterIntended
 from copytrade.domain.ids import master_order_id
@@ -20,6 +20,7 @@ from copytrade.domain.reasons import Reason
 from copytrade.domain.state import OrderRecord
 from copytrade.domain.venue import Balances
 from copytrade.engine.lanes import Lanes
+from copytrade.engine.roster import Member
 from copytrade.engine.services import Services, ServiceStopping
 from copytrade.engine.tracker import Tracker
 from copytrade.engine.work import RefreshEquity, Work, approved_of
@@ -59,17 +60,29 @@ class TradeRequest:
 
 
 class MasterDesk:
-    """Places the master's orders, one after the other."""
+    """Places the master's orders, one after the other; or those of another `account`, which trades by itself."""
 
     def __init__(
-        self, services: Services, lanes: Lanes, tracker: Tracker, refresh: RefreshEquity, guards: MasterGuards
-    ) -> None:
+        self, services: Services, lanes: Lanes, tracker: Tracker, refresh: RefreshEquity, guards: MasterGuards,
+        account: AccountId | None = None,
+    ) -> None:  # fmt: skip
+        self._own = account
         self._services = services
         self._lanes = lanes
         self._tracker = tracker
         self._refresh = refresh
         self.guards = guards
         self.turn = asyncio.Lock()
+
+    @property
+    def account(self) -> AccountId:
+        return self._own or self._services.roster.master.terms.account
+
+    @property
+    def member(self) -> Member:
+        member = self._services.roster.get(self.account)
+        assert member is not None, "an account that has a desk stays on the roster"
+        return member
 
     async def place(self, request: TradeRequest) -> OrderRecord:
         """Place one master order and return it once the venue has answered; its copies are then on their way.
@@ -79,7 +92,7 @@ class MasterDesk:
         service stops, or its ledger fails, before the answer came, raises `Refused` or `LedgerError` that say so:
         the next start finds the answer out. While the master is parked the order is returned as it stands.
         """
-        account = self._services.roster.master.terms.account
+        account = self.account
         order_id = master_order_id(account, request.request_id)
         async with self.turn:
             known = self._services.ledger.find(order_id)
@@ -109,7 +122,7 @@ class MasterDesk:
                 raise type(ledger.failed)(*ledger.failed.args)
             if services.closing.is_set():
                 raise Refused(Reason.SHUTTING_DOWN, f"order {order_id} is carried on with at the next start")
-            if services.roster.master.terms.account in ledger.state.parked:
+            if self.account in ledger.state.parked:
                 break
         record = ledger.find(order_id)
         assert record is not None, "the intent is in the ledger"
@@ -132,7 +145,7 @@ class MasterDesk:
         self._check(effect, instrument, quantity, price, balances)
         fraction = exit_fraction(position, quantity, instrument) if effect is Effect.EXIT else Decimal(0)
         intent = MasterIntended(
-            order_id, request.request_id, request.source, services.roster.master.terms.account, instrument.symbol,
+            order_id, request.request_id, request.source, self.account, instrument.symbol,
             request.side, effect, form.kind, quantity, price, form.limit_price, balances.equity if balances else None,
             balances.cash if balances else None, position, fraction, services.clock(), form.stop_price,
             profit=form.profit,
@@ -147,7 +160,7 @@ class MasterDesk:
         self._tracker.expect(intent.order_id, [intent.order_id])
         self._lanes.submit(
             Work(
-                record.order_id, record.account, record.symbol, record.effect, Role.MASTER, None, approved_of(record)
+                record.order_id, record.account, record.symbol, record.effect, record.role, None, approved_of(record)
             )
         )
 
@@ -177,7 +190,7 @@ class MasterDesk:
         return form
 
     def _instrument(self, request: TradeRequest) -> Instrument:
-        venue = venue_of(self._services.roster.master.terms.account)
+        venue = venue_of(self.account)
         instrument = self._services.instrument(venue, request.spelling)
         if instrument is None:
             raise BadRequest(
@@ -186,16 +199,16 @@ class MasterDesk:
         return instrument
 
     async def _settle(self, instrument: Instrument) -> None:
-        account = self._services.roster.master.terms.account
+        account = self.account
         try:
             await asyncio.wait_for(self._services.fills.settled(account, instrument.symbol), _SETTLE_WAIT_S)
         except TimeoutError:
-            self._services.alert(f"the master's last order in {instrument.symbol} is still open at the venue")
+            self._services.alert(f"the last order of {account} in {instrument.symbol} is still open at the venue")
 
     def _position(self, symbol: str) -> Quantity:
         """What the master holds by its orders here; orders that are accepted and bound to fill count as filled."""
         state = self._services.ledger.state
-        account = self._services.roster.master.terms.account
+        account = self.account
         position = state.position(account, symbol)
         for record in state.orders.values():
             if record.account != account or record.symbol != symbol or record.state is not OrderState.ACCEPTED:
@@ -207,8 +220,7 @@ class MasterDesk:
 
     async def _balances(self, effect: Effect) -> Balances | None:
         services = self._services
-        member = services.roster.master
-        account = member.terms.account
+        member, account = self.member, self.account
         if member.client is None:
             reason, detail = member.unreachable or (Reason.NOT_CONNECTED, "")
             raise Refused(reason, f"{account}: {detail}")
@@ -221,7 +233,7 @@ class MasterDesk:
             balances = services.books.balances(account)
         stale = balances is None or ((services.clock() - balances.at).total_seconds() > services.rules.equity_max_age_s)
         if stale and effect is Effect.ENTRY:
-            raise VenueError("the master's equity could not be read, so its entry could not be scaled; try again")
+            raise VenueError(f"the equity of {account} could not be read, so its entry could not be scaled; try again")
         return balances
 
     def _quantity(self, request: TradeRequest, instrument: Instrument, price: Price, position: Quantity) -> Quantity:
@@ -260,5 +272,5 @@ class MasterDesk:
         if self.guards.min_cash_to_buy is not None and balances.cash < self.guards.min_cash_to_buy:
             raise Refused(Reason.BELOW_MIN_CASH, f"free cash {balances.cash} of {balances.currency}")
         if cost > balances.cash:
-            detail = f"{cost} {instrument.quote} is over the master's free cash {balances.cash}"
+            detail = f"{cost} {instrument.quote} is over the free cash {balances.cash}"
             raise Refused(Reason.INSUFFICIENT_CASH, detail)

@@ -54,6 +54,8 @@ class Joiner:
         for place, (account, member) in enumerate(list(services.roster.followers.items())):
             if not member.terms.enabled or member.left or account in self._served:
                 continue
+            if account in services.ledger.state.standing.alone:  # it may join later, once it is copied to
+                continue
             if place % _AT_ONCE == _AT_ONCE - 1:
                 await asyncio.sleep(0)
             try:

@@ -16,6 +16,7 @@ from copytrade.domain.errors import SendStopped, VenueError
 from copytrade.domain.order import Effect, OrderKind, Role
 from copytrade.domain.reasons import Reason
 from copytrade.domain.venue import OrderTicket
+from copytrade.engine.roster import Member
 from copytrade.engine.services import Services
 from copytrade.engine.work import Work
 
@@ -23,6 +24,7 @@ _MODE_REASONS = {
     Mode.CLOSE_ONLY: Reason.MODE_CLOSE_ONLY,
     Mode.PAUSED: Reason.MODE_PAUSED,
     Mode.DISARMED: Reason.MODE_DISARMED,
+    Mode.INDEPENDENT: Reason.INDEPENDENT,
 }
 
 
@@ -46,6 +48,8 @@ class LastLook:
         member = services.roster.get(approved.account)
         if member is None:
             return SendStopped(Reason.DISABLED, "no longer enrolled")
+        if work.role is Role.INDEPENDENT:
+            return self._independent(work, approved, member)
         mode = member.terms.mode
         if work.effect is Effect.EXIT:
             if mode is Mode.DISARMED:
@@ -69,9 +73,31 @@ class LastLook:
             return SendStopped(Reason.ENTRY_EXPIRED, f"the signal is from {work.signal.at:%H:%M:%S} UTC")
         return None
 
+    def _independent(self, work: Work, approved: Approved, member: Member) -> SendStopped | None:
+        """Of an order that the account placed by itself. No exit of it is held: its strategy asks again."""
+        services, terms = self._services, member.terms
+        state = services.ledger.state
+        if work.effect is Effect.EXIT:
+            if terms.mode is Mode.DISARMED:
+                return SendStopped(Reason.MODE_DISARMED, "")
+            held = state.position(approved.account, approved.symbol)
+            if approved.quantity > held:  # a limit or the kill switch has closed it meanwhile
+                return SendStopped(Reason.NOTHING_TO_CLOSE, f"{approved.quantity} of {held} held")
+            return None
+        if not terms.enabled or member.left:
+            return SendStopped(Reason.DISABLED, "")
+        if terms.mode is not Mode.INDEPENDENT:
+            return SendStopped(_MODE_REASONS.get(terms.mode, Reason.MODE_CLOSE_ONLY), f"the mode is {terms.mode}")
+        if (trip := state.standing.trip(approved.account)) is not None:
+            return SendStopped(REASONS[trip.limit], trip.detail)
+        record = state.orders.get(work.order_id)
+        if record is not None and self._too_old(record.planned_at):
+            return SendStopped(Reason.ENTRY_EXPIRED, "")
+        return None
+
     async def price_stop(self, work: Work, approved: Approved, ticket: OrderTicket) -> SendStopped | None:
         """Entries at market have a price limit of their own; a limit order carries it along, an exit has none."""
-        if work.role is Role.MASTER or work.effect is Effect.EXIT or approved.kind is not OrderKind.MARKET:
+        if work.role is not Role.COPY or work.effect is Effect.EXIT or approved.kind is not OrderKind.MARKET:
             return None
         services = self._services
         max_age_s = services.limits.price_max_age_s

@@ -138,7 +138,10 @@ class Reconciler:
 
     async def _reckon(self, account: AccountId) -> list[DriftRow]:
         services = self._services
+        alone = account in services.ledger.state.standing.alone
         seen = self._seen[account] = await self.book.look(account)
+        if alone:  # what it holds is its own: nothing of the master's implies it
+            return []
         fold, balances = seen.fold, services.books.balances(account)
         positions = {symbol: services.ledger.state.position(account, symbol).value for symbol in fold.drifts}
         for symbol, quantity in positions.items():

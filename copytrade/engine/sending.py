@@ -127,7 +127,7 @@ class Sender:
         services, approved = self._services, work.approved
         if approved is not None:
             held = services.ledger.state.position(approved.account, work.symbol)
-            if work.role is Role.MASTER or work.effect is Effect.ENTRY or approved.quantity <= held:
+            if work.role is not Role.COPY or work.effect is Effect.ENTRY or approved.quantity <= held:
                 return approved
         assert work.signal is not None, "only copies are deferred"
         account = work.account
@@ -323,7 +323,7 @@ class Sender:
             return
         if outcome.parks_account:
             parked = LaneParked(outcome.reason, outcome.detail, outcome.parks_for_s)
-            if work.effect is Effect.ENTRY or work.role is Role.MASTER:
+            if work.effect is Effect.ENTRY or work.role is not Role.COPY:
                 self._end(work, OrderRefused(work.order_id, outcome.reason, outcome.detail, outcome.at))
             raise parked
         self._cannot_place(work, outcome.reason, outcome.detail)

@@ -93,9 +93,10 @@ class User(BaseModel):
         description="`false`: no entries; a position copied before still follows the master out.",
     )
     description: Text = Field(default="", description="For people.")
-    mode: Literal["active", "close_only", "paused", "disarmed"] = Field(
+    mode: Literal["active", "close_only", "paused", "disarmed", "independent"] = Field(
         default="active",
-        description="`active`; `close_only` and `paused` take exits only; `disarmed` takes nothing.",
+        description="`active`; `close_only` and `paused` take exits only; `disarmed` takes nothing; `independent` "
+        "is not copied to and runs a strategy of its own.",
     )
     multiplier: Annotated[Decimal, BeforeValidator(_decimal), Field(gt=0, le=_MULTIPLIER_MAX, allow_inf_nan=False)] = (
         Field(

@@ -23,7 +23,7 @@ from .users import User, UsersFile, read_users_file
 
 # Sections that shape connections, lanes and the simulated venues, which are built once at the start.
 RESTART_SECTIONS = (
-    "mode", "master", "apex", "venues", "paper", "engine", "console", "check", "notify", "journal",
+    "mode", "master", "apex", "venues", "paper", "engine", "console", "check", "notify", "journal", "independent",
     "log",
 )  # fmt: skip
 

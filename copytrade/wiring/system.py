@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from copytrade.domain.account import AccountId
 from copytrade.domain.copy import Decision
@@ -66,6 +66,8 @@ class System:
         self._environ = environ
         self._hooks = hooks
         self.ground = Ground(paths, environ, hooks.clock, redactor)
+        # What the loops beside trading say of themselves, for pages and commands; set by whoever runs them.
+        self.progress: Callable[[], dict[str, Any]] = dict
 
     @property
     def loaded(self) -> Loaded:
