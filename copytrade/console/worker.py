@@ -90,6 +90,21 @@ class Screen:
             sys.stdout.flush()
 
 
+class Alarm:
+    """Tells the operator on every way there is: the screen, the console's log, messages."""
+
+    def __init__(self, screen: Screen, tail: LogTail) -> None:
+        self._screen = screen
+        self._tail = tail
+        self.attendants: Attendants | None = None
+
+    def __call__(self, text: str) -> None:
+        self._screen(f"!! {text}")
+        self._tail.alert(text)
+        if self.attendants is not None:
+            self.attendants.notifier.alert(text)
+
+
 async def _run(paths: Paths, once: bool, redactor: Redactor) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -97,22 +112,15 @@ async def _run(paths: Paths, once: bool, redactor: Redactor) -> int:
         loop.add_signal_handler(number, stop.set)
     screen = Screen(redactor)
     reports: list[Report] = []
-    attending: list[Attendants] = []
     tail = LogTail(redactor.redact)
-
-    def alert(text: str) -> None:
-        screen(f"!! {text}")
-        tail.alert(text)
-        for each in attending:
-            each.notifier.alert(text)
-
+    alert = Alarm(screen, tail)
     hooks = Hooks(
         alert=alert,
         planned=lambda signal, copies: reports[0].planned(signal, copies) if reports else None,
     )
     system = System(paths, os.environ, hooks, redactor)
     attendants = Attendants(system, redactor.redact, hooks.clock)
-    attending.append(attendants)
+    alert.attendants = attendants
     starting = asyncio.create_task(system.__aenter__())
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)

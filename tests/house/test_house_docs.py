@@ -15,6 +15,7 @@ import pytest
 import typer.main
 
 from copytrade.console.cli import app
+from copytrade.console.commands_page import page
 from copytrade.console.worker import main as run_master
 
 REPOSITORY = Path(__file__).parents[2]
@@ -49,6 +50,19 @@ def test_commands_and_options_that_are_mentioned_exist(path: Path) -> None:
 def test_that_check_finds_a_command_and_an_option() -> None:
     text = "Say `python -m copytrade trde BTC/USD`, or `kill --now`; `make run` and `--json` are none.\n"
     assert mentions(text) == [("trde", []), ("kill", ["--now"])]
+
+
+def test_the_page_of_commands_is_current() -> None:
+    assert (REPOSITORY / "docs/commands.md").read_text() == page(), (
+        "run: python -m copytrade.console.commands_page > docs/commands.md"
+    )
+    text = page()
+    for name, command in COMMANDS.items():
+        assert f"## `{name}`\n" in text
+        common = {"--config", "--users", "--state", "--json"}
+        known = {option for parameter in command.params for option in parameter.opts}
+        assert common <= known or name == "simulator", f"the page says that {name} takes {common - known}"
+        assert all(parameter.help for parameter in command.params if not common & set(parameter.opts)), name
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)

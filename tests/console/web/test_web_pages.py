@@ -115,15 +115,11 @@ async def test_orders_by_state_and_account(seat: Seat) -> None:
     assert (await seat.client.get("/api/orders?limit=100000")).status_code == 422
 
 
-async def metrics() -> str:
-    return "copytrade_up 1\n"
-
-
 async def test_health_and_the_probes(tmp_path: Path) -> None:
     facts = {"orders left this minute": "58"}
     async with (
         small_desk(tmp_path) as desk,
-        seated(desk, metrics=metrics, venue_facts=lambda name: facts) as seat,
+        seated(desk, metrics=lambda: asyncio.sleep(0, "copytrade_up 1\n"), venue_facts=lambda name: facts) as seat,
     ):
         body = await seat.get("/api/health")
         (venue,) = body["venues"]
