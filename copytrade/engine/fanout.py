@@ -13,6 +13,7 @@ from copytrade.copying.routing import UNREACHABLE, answer_user, first_that_can, 
 from copytrade.copying.rules import FollowerBook
 from copytrade.domain.account import AccountId, user_of, venue_of
 from copytrade.domain.copy import Approved, Decision, Deferred, Skipped
+from copytrade.domain.errors import LedgerError
 from copytrade.domain.events import CancelAsked, CopiesPlanned
 from copytrade.domain.ids import copy_id
 from copytrade.domain.instrument import Instrument, base_of
@@ -24,7 +25,7 @@ from copytrade.domain.state import OrderRecord
 from copytrade.engine.chains import Chain, chains
 from copytrade.engine.followups import follow_up
 from copytrade.engine.lanes import Lanes
-from copytrade.engine.services import Services
+from copytrade.engine.services import Services, log
 from copytrade.engine.tracker import Tracker
 from copytrade.engine.work import Work, cancel_work, leaving
 
@@ -64,12 +65,26 @@ class FanOut:
         self._signals.put_nowait(signal)
 
     async def run(self) -> None:
-        """Answer signals until cancelled, or until the ledger fails."""
+        """Answer signals until cancelled, or until the ledger fails.
+
+        A signal that cannot be planned for a fault of ours stays in the ledger as it is, is told of, and does not keep
+        the next ones waiting; the next start tries it again.
+        """
         usual = gc.get_threshold()
         gc.set_threshold(_COLLECT_EVERY, *usual[1:])
         try:
             while True:
-                await self.answer(await self._signals.get())
+                signal = await self._signals.get()
+                try:
+                    await self.answer(signal)
+                except LedgerError:
+                    raise
+                except Exception as error:
+                    log.exception("planning signal %s", signal.signal_id)
+                    self._services.alert(
+                        f"signal {signal.signal_id} ({signal.kind} {signal.side} {signal.symbol}) could not be planned "
+                        f"({type(error).__name__}, see the log): no follower has answered it; restart to try again"
+                    )
         finally:
             gc.set_threshold(*usual)
 

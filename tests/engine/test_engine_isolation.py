@@ -10,6 +10,7 @@ from world import World, follower, until
 
 from copytrade.domain.order import OrderState
 from copytrade.domain.reasons import Reason
+from copytrade.engine import fanout
 
 THREE = {"alice_smith": 1_000, "bob_jones": 1_000, "carol_white": 1_000}
 OTHERS = ["alice_smith", "carol_white"]
@@ -164,3 +165,20 @@ async def test_a_lane_that_is_behind_turns_entries_away_and_no_exit(tmp_path: Pa
             await desk.settled()
             assert [world.holds(user) for user in THREE] == [0, 0, 0]
         assert world.venue.doubles() == []
+
+
+async def test_a_signal_that_cannot_be_planned_keeps_no_other_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with World(tmp_path, followers={"alice_smith": 1_000}) as world:
+        async with world.trading() as desk:
+            with monkeypatch.context() as broken:
+                broken.setattr(fanout, "answer_user", lambda *_: 1 / 0)
+                lost = await desk.buy("300")
+                await until(lambda: desk.alerts_of("could not be planned"), "the alert")
+            signal = await desk.buy("300")
+            await desk.dealt_with(signal)
+            assert desk.copy(signal, "alice_smith").venue_order_id is not None
+            assert list(desk.ledger.state.unplanned) == [lost]
+        async with world.trading() as desk:
+            await until(lambda: desk.copies(lost), "the next start plans it")
