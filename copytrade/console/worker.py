@@ -164,7 +164,7 @@ async def _run(paths: Paths, once: bool, redactor: Redactor) -> int:
             tasks.append(asyncio.create_task(journal.run()))
         if runner is not None:
             tasks.append(asyncio.create_task(runner.run()))
-        independents = Independents(system, lambda text: screen(f"!! {text}"))
+        independents = Independents(system, alert)
         tasks.append(asyncio.create_task(independents.run()))
         system.progress = lambda: progress(runner, independents)
         failed = await _until(stopping, tasks, system)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -114,6 +116,36 @@ def test_the_dashboard_shows_every_metric_and_no_other() -> None:
     assert shown == {f"copytrade_{name}" for name in named}
     text = (REPOSITORY / "docs/monitoring.md").read_text()
     assert [name for name in sorted(shown) if name not in text] == []
+
+
+def test_a_monitor_asks_the_running_worker(world: World) -> None:
+    world.set_settings({**PAPER, "console": {"port": 0}})
+    token = world.json("console-token", "--new")["token"]
+    with world.worker() as worker:
+        url = worker.line("console: http://").partition("console: ")[2].split()[0]
+        world.json("trade", "BTC/USD", "buy", "--usd", "1000")
+        world.settle()
+
+        def ask(path: str, **headers: str) -> tuple[int, str]:
+            try:
+                with urllib.request.urlopen(urllib.request.Request(url + path, headers=headers), timeout=30) as reply:
+                    return reply.status, reply.read().decode()
+            except urllib.error.HTTPError as error:
+                with error:
+                    return error.code, error.read().decode()
+
+        bearer = {"authorization": f"Bearer {token}"}
+        assert ask("/metrics")[0] == 401
+        status, text = ask("/metrics", **bearer)
+        assert (status, samples(text)["copytrade_up", ("paper",)]) == (200, 1)
+        world.json("trade", "BTC/USD", "buy", "--usd", "1000", "--request-id", "two")
+        world.settle()
+        found = samples(ask("/metrics", **bearer)[1])
+        assert sum(v for (name, _), v in found.items() if name == "copytrade_copies_total") >= 4
+        assert ask("/readyz") == (200, "ready\n")
+        world.json("kill")
+        assert ask("/readyz") == (503, "not ready\n")
+        assert ask("/healthz") == (200, "healthy\n")
 
 
 async def test_the_page_of_health_tells_budgets(world: World) -> None:
