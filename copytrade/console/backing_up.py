@@ -37,7 +37,8 @@ from copytrade.wiring.paths import Paths
 MANIFEST = "backup.json"
 _PREFIX = "copytrade-"
 _FORM = 1
-_PLAIN = ("console_audit.jsonl", "trade_journal*.jsonl")
+_PLAIN = ("console_audit.jsonl",)
+_WRITTEN_ANEW = ("trade_journal*.jsonl",)  # from the ledger; an old one would not fit another ledger
 _AT_ONCE = 1 << 20
 
 Json = dict[str, Any]
@@ -183,7 +184,7 @@ def _set_aside(paths: Paths, at: datetime) -> None:
     """What is in the way gets another name, beside its old one."""
     names = [f"{paths.ledger.name}{end}" for end in ("", "-wal", "-shm")] + [paths.paper.name]
     there = [paths.state / name for name in names]
-    there += [found for pattern in _PLAIN for found in paths.state.glob(pattern)]
+    there += [found for pattern in (*_PLAIN, *_WRITTEN_ANEW) for found in paths.state.glob(pattern)]
     aside = paths.state / f"before-restore-{at:%Y%m%dT%H%M%SZ}"
     for source in there:
         if source.exists():

@@ -142,7 +142,7 @@ class _Source:
         payments, source = self._payments(account, points, trades, currency)
         master_payments, _ = self._payments(self._master, master_points, self._trades(self._master), master_currency)
         facts = Facts(
-            account=account, name=name, month=self._month, currency=currency, now=self._now, trades=trades,
+            account=account, name=name, month=self._month, currency=currency, as_of=self._now, trades=trades,
             points=points, payments=payments, payments_source=source, master=flat, master_payments=master_payments,
             prices_before=self._valued(trades, self._month.start, typed=False), prices_after=after, causes=causes,
             notes=notes,

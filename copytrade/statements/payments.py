@@ -8,7 +8,6 @@ seen here; nor is one that comes within the same reading as a move of the market
 from __future__ import annotations
 
 import csv
-import io
 from bisect import bisect_right
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -47,7 +46,7 @@ def _cash(trade: Trade) -> Decimal:
 def listed(text: str, source: str) -> dict[str, list[Payment]]:
     """The operator's list: CSV with `account,at,amount`, like `kraken:alice_smith,2026-11-10T09:30:00Z,500`; negative
     for what left. By account, oldest first. Raises `ValueError` with line and remedy."""
-    rows = csv.reader(io.StringIO(text))
+    rows = csv.reader(text.splitlines())
     head = next(rows, None)
     if head is None or tuple(cell.strip() for cell in head) != COLUMNS:
         raise ValueError(f"{source}, line 1: the first line must be {','.join(COLUMNS)}")

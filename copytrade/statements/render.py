@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Iterable, Sequence
 from decimal import ROUND_HALF_EVEN, Decimal
 from html import escape
@@ -28,14 +27,25 @@ th:first-child, td:first-child { text-align: left; }
 
 def to_csv(statements: Sequence[Json]) -> str:
     """One line for each trade, payment and figure, told apart by `section`; all accounts in one file."""
-    out = io.StringIO()
+    out = _Text()
     writer = csv.DictWriter(out, COLUMNS, restval="", lineterminator="\n")
     writer.writeheader()
     for statement in statements:
         same = {"account": statement["account"], "month": statement["month"]}
         for row in _rows(statement):
             writer.writerow({**same, **{name: "" if value is None else value for name, value in row.items()}})
-    return out.getvalue()
+    return "".join(out.parts)
+
+
+class _Text:
+    """Where the writer of CSV writes to."""
+
+    def __init__(self) -> None:
+        self.parts: list[str] = []
+
+    def write(self, part: str) -> int:
+        self.parts.append(part)
+        return len(part)
 
 
 def _rows(s: Json) -> Iterable[Json]:

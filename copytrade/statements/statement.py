@@ -49,7 +49,7 @@ class Facts:
     name: str
     month: Month
     currency: str
-    now: datetime
+    as_of: datetime
     trades: Sequence[Trade]
     points: Mapping[Month, Sequence[Point]]
     payments: Sequence[Payment]
@@ -112,10 +112,10 @@ def make_statement(facts: Facts, terms: Terms) -> Statement:
         if whole is not None:
             against = tracking(own, whole)
     fee = performance_fee(facts.points, facts.payments, terms.rate, terms.period, month)
-    over = facts.now >= month.end
+    over = facts.as_of >= month.end
     if not over:
-        notes.append(f"the month is not over: as of {facts.now.isoformat(timespec='minutes')}, and the fee is what it "
-                     "would be")  # fmt: skip
+        as_of = facts.as_of.isoformat(timespec="minutes")
+        notes.append(f"the month is not over: as of {as_of}, and the fee is what it would be")
     if opening is None:
         notes.append("no equity was read in this month: there is no return and no fee")
     for row in instruments:

@@ -85,7 +85,7 @@ PAYMENTS = [Payment(at(10, minute=10), D(2000)), Payment(at(20, hour=12, minute=
 
 def facts(**changed: Any) -> Facts:
     given: dict[str, Any] = {
-        "account": "kraken:alice", "name": "Alice <b>", "month": NOVEMBER, "currency": "USD", "now": at(3, 12),
+        "account": "kraken:alice", "name": "Alice <b>", "month": NOVEMBER, "currency": "USD", "as_of": at(3, 12),
         "trades": TRADES, "points": POINTS, "payments": PAYMENTS, "payments_source": "listed", "master": MASTER,
         "prices_before": {"BTC/USD": Valued(D(52000), at(31, 10))},
         "prices_after": {"BTC/USD": Valued(D(62000), at(30)), "ETH/USDC": Valued(D(3100), at(30))},
@@ -135,7 +135,7 @@ def test_the_fee_of_each_month() -> None:
         "equity": "11550", "gain": "774.4897959184", "amount": "154.9", "high_water_after": "11550",
     }  # fmt: skip
     later = {**POINTS, Month(2026, 12): [point(at(31, 12, 23, 45), "11000")]}
-    december = reckoned(month=Month(2026, 12), points=later, now=datetime(2027, 1, 2, tzinfo=UTC))["fee"]
+    december = reckoned(month=Month(2026, 12), points=later, as_of=datetime(2027, 1, 2, tzinfo=UTC))["fee"]
     assert (december["gain"], december["amount"], december["high_water_after"]) == ("0", "0", "11550")
 
 
@@ -167,7 +167,7 @@ def test_the_trades_of_the_month_and_the_payments_are_listed() -> None:
 
 
 def test_what_is_not_known_is_said() -> None:
-    notes = reckoned(prices_after={}, now=at(15))["notes"]
+    notes = reckoned(prices_after={}, as_of=at(15))["notes"]
     assert any("not over" in note for note in notes)
     assert any("BTC/USD: no price is known" in note for note in notes)
     statement = reckoned(points={}, trades=[Trade(at(3), "C-9", "BTC/USD", False, D(1), D(60000))])
