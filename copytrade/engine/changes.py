@@ -101,7 +101,7 @@ class MasterChanges:
             return record
         known = record or self._services.ledger.find(order_id)
         if known is None:
-            raise BadRequest(f"there is no order {order_id}; `signals` lists the master's orders")
+            raise BadRequest(f"there is no order {order_id}; `orders` lists the master's")
         if known.role is not Role.MASTER:
             raise BadRequest(f"order {order_id} is {known.account}'s copy; cancel the master's order instead")
         raise BadRequest(f"order {order_id} is over already: {known.state}")

@@ -33,9 +33,9 @@ class FollowUp:
     copies: list[Deferred] = field(default_factory=list)
 
     def asked(self, signal: Signal, at: datetime) -> list[CancelAsked]:
-        """The events that ask for orders back. One that was asked for already keeps its first reason."""
+        """The events that ask for orders back."""
         reason = _REASONS[signal.kind]
-        return [CancelAsked(record.order_id, reason, at) for record in self.back if record.cancel is None]
+        return [CancelAsked(record.order_id, reason, at) for record in self.back]
 
 
 def follow_up(
@@ -51,7 +51,8 @@ def follow_up(
     for account, chain in chains.items():
         leaves = _leaves_resting(signal, rules)
         if not leaves:
-            found.back += chain.open
+            # What was asked back before is in its lane already, ahead of what is planned now.
+            found.back += [record for record in chain.open if record.cancel is None]
         if account in accounts and not leaves and _goes_on(signal, chain, rules):
             identity = copy_id(signal.signal_id, account)
             found.copies.append(

@@ -16,7 +16,7 @@ from datetime import datetime
 from copytrade.copying.plan import decide
 from copytrade.copying.rules import BelowMinimum
 from copytrade.domain.account import venue_of
-from copytrade.domain.copy import Approved, Deferred, Skipped
+from copytrade.domain.copy import Approved, Decision, Deferred, Skipped
 from copytrade.domain.errors import CredentialsRejected, NonceUnavailable, SendStopped
 from copytrade.domain.events import (
     CopiesPlanned,
@@ -41,6 +41,7 @@ from copytrade.engine.last_look import LastLook
 from copytrade.engine.late_markets import market_found
 from copytrade.engine.lookup import Lookup
 from copytrade.engine.ports import AccountClient
+from copytrade.engine.roster import Member
 from copytrade.engine.services import Services, ServiceStopping
 from copytrade.engine.tracker import Tracker
 from copytrade.engine.work import EmitSignal, LaneParked, Onward, RefreshEquity, Work, approved_of, leaving, signal_of
@@ -140,23 +141,35 @@ class Sender:
         in_a_chain = work.signal.kind is SignalKind.AMENDED or work.signal.kind.follows_up
         if work.effect is Effect.EXIT or in_a_chain:
             await services.fills.settled(account, work.symbol)
-        if work.effect is Effect.ENTRY:
-            await self._refresh(account, services.limits.equity_wait_s)
-            if services.closing.is_set():  # the read was cut short: that says nothing of the account
-                raise ServiceStopping
-        chain = chain_of(services.ledger, work.signal, account) if in_a_chain else NO_CHAIN
+        if work.effect is Effect.EXIT:
+            return await self._take(work, self._decide(work, member, record, in_a_chain))
+        if in_a_chain:
+            # The account was sized for this order a moment ago, and what was kept back and spent since is known: only
+            # where that is too old or too little is its money asked for again, before a thousand others can go on.
+            decision = self._decide(work, member, record, in_a_chain)
+            if isinstance(decision, Approved) and decision.reason is not Reason.CAPPED_BY_CASH:
+                return await self._take(work, decision)
+        await self._refresh(account, services.limits.equity_wait_s)
+        if services.closing.is_set():  # the read was cut short: that says nothing of the account
+            raise ServiceStopping
+        return await self._take(work, self._decide(work, member, record, in_a_chain))
+
+    def _decide(self, work: Work, member: Member, record: OrderRecord, in_a_chain: bool) -> Decision:
+        """Size a deferred copy by what is known now."""
+        services, signal, account = self._services, work.signal, work.account
+        assert signal is not None, "only copies are deferred"
+        chain = chain_of(services.ledger, signal, account) if in_a_chain else NO_CHAIN
         instrument = services.instrument(venue_of(account), work.symbol)
         quote = services.prices.fresh(instrument, services.limits.price_max_age_s) if instrument else None
-        price = quote.side_price(work.signal.side) if quote else None
-        kinds = services.kinds(instrument, work.signal.order_kind)
+        price = quote.side_price(signal.side) if quote else None
+        kinds = services.kinds(instrument, signal.order_kind)
         book = services.books.book(
-            member, work.symbol, instrument, False, price, kinds, chain, carried_of=work.signal.symbol
+            member, work.symbol, instrument, False, price, kinds, chain, carried_of=signal.symbol
         )  # fmt: skip
         if services.rules.below_minimum is BelowMinimum.CARRY and work.effect is Effect.ENTRY:
             # What the master has left by now is not kept for its next signal.
             book = replace(book, may_carry=not leaving(services.ledger.state, work))
-        decision = decide(work.signal, book, services.rules, services.clock(), order_id=work.order_id, leg=record.leg)
-        return await self._take(work, decision)
+        return decide(signal, book, services.rules, services.clock(), order_id=work.order_id, leg=record.leg)
 
     async def _take(self, work: Work, decision: Approved | Skipped | Deferred) -> Approved | None:
         now = self._services.clock()
