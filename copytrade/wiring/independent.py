@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("copytrade.independent")
 
 _LOOK_S = 1.0  # how soon a changed user file begins or ends a loop
-_STOP_S = 4.0  # a cycle that is still going on then is cut off: what it has asked for is in the ledger
+_STOP_S = 1.5  # a cycle that is still going on then is cut off: what it has asked for is in the ledger
 _CYCLES_COUNTED = 20
 _SCAN_SHARE = 2  # beside the master's own scanner each takes no more than half of its share of a venue's limit
 
@@ -211,7 +211,7 @@ class Independents:
         self._next_s = 0.0
 
     async def run(self) -> None:
-        """Keep the loops as they should be, until cancelled; then end them within five seconds."""
+        """Keep the loops as they should be, until cancelled; then end them within two seconds."""
         drawn = random.Random(f"independent {self.rules.seed}")  # noqa: S311  (a start delay, no secret)
         delay_s = drawn.uniform(self.rules.start_delay_min_s, self.rules.start_delay_max_s)
         self._next_s = asyncio.get_running_loop().time() + delay_s

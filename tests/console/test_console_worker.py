@@ -178,3 +178,25 @@ def test_every_trade_is_a_line_of_the_journal(world: World) -> None:
     lines = [json.loads(line) for line in (world.state / "trade_journal.jsonl").read_text().splitlines()]
     assert Counter(line["order_id"] for line in lines) == Counter(orders | copies)
     assert len(lines) == 6
+
+
+def test_an_account_trades_by_itself_beside_the_others(world: World) -> None:
+    independent = {"strategy": "sample", "cycle_s": 0.2, "start_delay_min_s": 0, "start_delay_max_s": 0}
+    sample = {"strategy": "none", "sample_every_s": 0.5, "sample_usd": 40}
+    world.set_settings({**PAPER, "master": sample, "independent": independent})
+    world.change_user("alice_smith", mode="independent")
+    told = world.command("independent", "--json")
+    assert (told.code, told.json["error"]) == (1, "failed")
+    assert "no worker runs here" in told.json["message"]
+    with world.worker() as worker:
+        worker.line("kraken:alice_smith trades by itself from now on")
+        wait_until(lambda: world.json("positions", "--user", "alice_smith"), "a position of alice's own")
+        result = world.json("trade", "BTC/USD", "buy", "--usd", "500")
+        skipped = [copy["reason"] for copy in result["copies"] if copy["account"] == "kraken:alice_smith"]
+        assert skipped == ["independent"]
+        (loop,) = world.json("independent")["independent"]
+        assert (loop["account"], loop["standing"], loop["errors"]) == ("kraken:alice_smith", "runs", 0)
+        shown = world.command("independent")
+        assert (shown.code, "kraken:alice_smith" in shown.out) == (0, True)
+    lines = [json.loads(line) for line in (world.state / "trade_journal.jsonl").read_text().splitlines()]
+    assert {line["role"] for line in lines if line["account"] == "kraken:alice_smith"} == {"independent"}

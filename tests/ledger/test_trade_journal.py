@@ -17,7 +17,7 @@ from ledger_samples import accepted, filled, follower, intent, plan, signal
 
 from copytrade.console.journal import NAME, JournalKeeper, TradeJournal
 from copytrade.domain.events import Event, OrderStopped, SignalEmitted
-from copytrade.domain.money import NO_AMOUNT, NO_QUANTITY, Quantity
+from copytrade.domain.money import NO_AMOUNT, Quantity
 from copytrade.domain.reasons import Reason
 from copytrade.domain.venue import ExecutionStatus
 from copytrade.ledger.store import Ledger
@@ -54,7 +54,7 @@ def test_a_line_for_each_trade_and_no_other(tmp_path: Path) -> None:
         ledger.append_sync([SignalEmitted(signal("two")), plan(signal("two"), 3), accepted(part.order_id)])
         ledger.append_sync([open_still, accepted(nothing.order_id)])
         ledger.append_sync([
-            replace(filled(nothing.order_id), status=ExecutionStatus.CANCELLED, quantity=NO_QUANTITY, cost=NO_AMOUNT),
+            replace(filled(nothing.order_id), status=ExecutionStatus.CANCELLED, quantity=Quantity.of("0.00000000"), cost=NO_AMOUNT),
             OrderStopped(stopped.order_id, Reason.KILL_SWITCH, "", signal("two").at),
             replace(filled(part.order_id, "0.005"), status=ExecutionStatus.CANCELLED),
         ])  # fmt: skip
