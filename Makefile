@@ -38,6 +38,7 @@ $(VENV)/.dev: requirements.txt requirements-dev.txt
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.fanout
 	$(BIN)/python -m benchmarks.five_venues
+	$(BIN)/python -m benchmarks.resting
 	$(BIN)/python -m benchmarks.footprint
 	$(BIN)/python -m benchmarks.strategy
 	$(BIN)/python -m benchmarks.backtest

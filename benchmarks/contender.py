@@ -57,7 +57,9 @@ class Contender(Protocol):
 
     async def prepare(self) -> None: ...
 
-    async def run(self, number: int) -> Sample: ...
+    async def run(self, number: int) -> Any:
+        """One run; a `Sample`, or another dataclass of figures."""
+        ...
 
     async def settle(self) -> None:
         """Finish what a run leaves to do afterwards, so that the next contender has the machine to itself."""
