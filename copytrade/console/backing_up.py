@@ -29,7 +29,7 @@ from copytrade.console.output import print_error, print_json
 from copytrade.domain.errors import CopyTradeError, LedgerError
 from copytrade.engine.killswitch import KillState, KillSwitch
 from copytrade.ledger.faults import ledger_error
-from copytrade.ledger.opening import open_for_reading
+from copytrade.ledger.opening import check, open_for_reading
 from copytrade.ledger.replay import follow_chain, verify
 from copytrade.ledger.schema import sync_folder
 from copytrade.wiring.paths import Paths
@@ -99,7 +99,7 @@ def back_up(paths: Paths, folder: Path, at: datetime) -> Path:
             _copy_file(source, building / source.name)
         for source in sorted(paths.nonces.glob("*.nonce")):
             _copy_file(source, _inside(building, "nonces") / source.name)
-        chain = _must_be_whole(building / paths.ledger.name)
+        chain = _must_be_whole(building / paths.ledger.name, replayed=False)
         files = {str(path.relative_to(building)): _digest(path) for path in _files(building)}
         manifest = {"form": _FORM, "at": at.isoformat(timespec="seconds"), "head": chain, "files": files}
         _write(building / MANIFEST, json.dumps(manifest, indent=1).encode() + b"\n")
@@ -129,7 +129,7 @@ def restore(paths: Paths, backup: Path, at: datetime, *, replace: bool) -> Json:
     for name, digest in manifest["files"].items():
         if not (backup / name).is_file() or _digest(backup / name) != digest:
             raise CannotBackUp(f"{backup / name} is missing or not what was backed up: take another backup")
-    _must_be_whole(backup / paths.ledger.name)
+    _must_be_whole(backup / paths.ledger.name, replayed=True)
     paths.make_state()
     with _alone(paths):
         there = [path for path in (paths.ledger, paths.paper) if path.exists()]
@@ -221,10 +221,18 @@ def _copy_database(source: Path, target: Path) -> None:
     _sync(target)
 
 
-def _must_be_whole(ledger: Path) -> str:
-    """The head of the chain. Raises `LedgerError` for a ledger that is not what was written."""
-    chain, replay = follow_chain(ledger), verify(ledger)
-    if problems := [*chain.problems, *replay.problems]:
+def _must_be_whole(ledger: Path, *, replayed: bool) -> str:
+    """The head of the chain. Raises `LedgerError` for a ledger that is not what was written.
+
+    To replay takes minutes for a ledger of years: it is done where a worker is about to live by it.
+    """
+    with contextlib.closing(open_for_reading(ledger)) as connection:
+        try:
+            check(ledger, connection)
+        except sqlite3.Error as fault:
+            raise ledger_error(ledger, "read", fault) from fault
+    chain = follow_chain(ledger)
+    if problems := [*chain.problems, *(verify(ledger).problems if replayed else ())]:
         raise LedgerError(f"{ledger} is not what was written: {problems[0]}: see audit")
     return f"{chain.seq}:{chain.head}"
 

@@ -18,6 +18,7 @@ def audit(
     expect: Annotated[
         str | None, typer.Option("--expect", help="A head that an earlier audit printed, noted down elsewhere.")
     ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Follow the hashes only, replay nothing.")] = False,
     config: Config = CONFIG,
     users: Users = USERS,
     state: State = STATE,
@@ -26,7 +27,7 @@ def audit(
     """Verify that the ledger and the operators' record are what was written. Exit code 1 tells where they are not."""
     from copytrade.console.auditing import run_audit
 
-    raise typer.Exit(run_audit(Paths(config, users, state), expect, as_json=as_json))
+    raise typer.Exit(run_audit(Paths(config, users, state), expect, quick=quick, as_json=as_json))
 
 
 @records.command()

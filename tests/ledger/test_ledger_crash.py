@@ -17,7 +17,7 @@ from ledger_samples import History
 from copytrade.domain.events import CopiesPlanned
 from copytrade.domain.state import State
 from copytrade.ledger.opening import open_for_reading
-from copytrade.ledger.replay import events_of, replay, verify
+from copytrade.ledger.replay import events_of, follow_chain, replay, verify
 from copytrade.ledger.store import Ledger
 
 KILLS = 24
@@ -85,6 +85,8 @@ def test_killed_at_random_moments_nothing_acknowledged_is_lost_and_nothing_is_ha
         with Ledger.open(path) as ledger:
             verdict = verify(path, ledger.state)
             assert verdict.ok, verdict.problems
+            chain = follow_chain(path)
+            assert chain.ok, chain.problems
         with contextlib.closing(open_for_reading(path)) as connection:
             written = list(events_of(path, connection))[there_before:]
         assert len(written) >= acknowledged
