@@ -29,6 +29,7 @@ from copytrade.domain.events import (
     StrategyNoted,
 )
 from copytrade.domain.ids import copy_id, master_order_id, signal_id
+from copytrade.domain.independence import IndependenceBegan, IndependenceEnded
 from copytrade.domain.limits import (
     Carry,
     EquityMarked,
@@ -130,6 +131,8 @@ class History:
             return self._limit(at)
         if choice < 0.38:
             return self._random.choice((OrdersWatched(MASTER, at, at), WatchEnded(MASTER, at)))
+        if choice < 0.40:
+            return self._random.choice((IndependenceBegan(MASTER, at), IndependenceEnded(MASTER, at)))
         record = self._pick(state)
         return self._move(record, at)
 

@@ -54,7 +54,7 @@ def test_a_line_for_each_trade_and_no_other(tmp_path: Path) -> None:
         ledger.append_sync([SignalEmitted(signal("two")), plan(signal("two"), 3), accepted(part.order_id)])
         ledger.append_sync([open_still, accepted(nothing.order_id)])
         ledger.append_sync([
-            replace(filled(nothing.order_id), status=ExecutionStatus.CANCELLED, quantity=Quantity.of("0.00000000"), cost=NO_AMOUNT),
+            replace(filled(nothing.order_id, "0.00000000"), status=ExecutionStatus.CANCELLED, cost=NO_AMOUNT),
             OrderStopped(stopped.order_id, Reason.KILL_SWITCH, "", signal("two").at),
             replace(filled(part.order_id, "0.005"), status=ExecutionStatus.CANCELLED),
         ])  # fmt: skip
