@@ -11,6 +11,8 @@ from decimal import Decimal
 import pytest
 from console_world import PAPER, REPOSITORY, Program, World, admin, replace_file, wait_until
 
+from copytrade.ledger.reader import LedgerReader
+
 
 def test_the_sample_settings_show_master_orders_and_a_line_for_each_follower(world: World) -> None:
     sample = (REPOSITORY / "config/copytrade.yaml").read_text()
@@ -200,3 +202,33 @@ def test_an_account_trades_by_itself_beside_the_others(world: World) -> None:
         assert (shown.code, "kraken:alice_smith" in shown.out) == (0, True)
     lines = [json.loads(line) for line in (world.state / "trade_journal.jsonl").read_text().splitlines()]
     assert {line["role"] for line in lines if line["account"] == "kraken:alice_smith"} == {"independent"}
+
+
+def test_kill_9_of_a_worker_whose_accounts_trade_by_themselves(world: World) -> None:
+    """However often it dies in the midst of their orders, each is at the venue once, and in the journal once."""
+    independent = {"strategy": "sample", "cycle_s": 0.1, "start_delay_min_s": 0, "start_delay_max_s": 0, "spacing_s": 0}
+    sample = {"strategy": "none", "sample_every_s": 0.2, "sample_usd": 40}
+    deadline = {"venues": {"kraken": {"order_deadline_s": 2, "absence_settle_s": 0}}}
+    slow = {"volatility": 0, "fill_delay_ms": 0, "reply_delay_ms": 60}
+    world.set_settings({"mode": "paper", "master": sample, "independent": independent, "paper": slow, **deadline})
+    for user in ("alice_smith", "bob_jones"):
+        world.change_user(user, mode="independent")
+    for least in (3, 7, 11):
+        with world.worker() as worker:
+            wait_until(lambda n=least: len(admin(worker, "orders")["orders"]) >= n, "orders of their own")
+            worker.send(signal.SIGKILL)
+            assert worker.wait().code == -signal.SIGKILL
+    world.change_user("alice_smith", mode="paused")
+    world.change_user("bob_jones", mode="paused")
+    with world.worker() as worker:
+        world.settle()
+        orders = admin(worker, "orders")["orders"]
+        assert admin(worker, "doubles") == {"doubles": []}
+    with LedgerReader(world.state / "ledger.sqlite3") as reader:
+        known = {order["order_id"]: order for order in reader.orders(limit=10_000)}
+    assert {order["client_id"] for order in orders} <= known.keys(), "each has an intent"
+    assert {order["role"] for order in known.values()} == {"independent"}
+    filled = [order_id for order_id, order in known.items() if order["state"] == "filled"]
+    lines = [json.loads(line) for line in (world.state / "trade_journal.jsonl").read_text().splitlines()]
+    assert Counter(line["order_id"] for line in lines) == Counter(filled)
+    assert len(filled) >= 3
