@@ -13,6 +13,7 @@ import pytest
 from world import Desk, World, follower, until
 
 from copytrade.domain.errors import Refused
+from copytrade.domain.money import Amount, Quantity
 from copytrade.domain.order import OrderState, Role, Side
 from copytrade.domain.reasons import Reason
 from copytrade.domain.state import OrderRecord
@@ -127,18 +128,12 @@ async def test_what_its_user_file_forbids_is_refused(tmp_path: Path, fields: dic
             engine = desk.engine
             own = IndependentDesk(engine.services, engine.lanes, engine.tracker, engine.refresher.now, ALICE)
             with pytest.raises(Refused) as refused:
-                await own.place(TradeRequest("more", "BTC/USD", Side.BUY, usd=_amount(10)))
+                await own.place(TradeRequest("more", "BTC/USD", Side.BUY, usd=Amount.of(10)))
             assert refused.value.reason is reason
             sold = await own.place(TradeRequest("out", "BTC/USD", Side.SELL, whole=True))
             assert sold.role is Role.INDEPENDENT
             await desk.settled()
             assert desk.position("alice_smith") == 0
-
-
-def _amount(value: int) -> Any:
-    from copytrade.domain.money import Amount
-
-    return Amount(Decimal(value))
 
 
 async def test_an_account_that_is_copied_to_cannot_place_orders_of_its_own(tmp_path: Path) -> None:
@@ -147,8 +142,23 @@ async def test_an_account_that_is_copied_to_cannot_place_orders_of_its_own(tmp_p
             engine = desk.engine
             own = IndependentDesk(engine.services, engine.lanes, engine.tracker, engine.refresher.now, BOB)
             with pytest.raises(Refused, match="is copied to"):
-                await own.place(TradeRequest("mine", "BTC/USD", Side.BUY, usd=_amount(10)))
+                await own.place(TradeRequest("mine", "BTC/USD", Side.BUY, usd=Amount.of(10)))
             assert world.orders("bob_jones") == []
+
+
+async def test_it_never_sells_more_than_it_has_bought_by_itself(tmp_path: Path) -> None:
+    """Alice has Bitcoin of her own at the venue: an exit that is too large would take those."""
+    with _world(tmp_path) as world:
+        world.venue.deposit("alice_smith", "BTC", Decimal(1))
+        async with world.trading() as desk:
+            async with _running(desk):
+                await until(lambda: desk.position("alice_smith") > 0, "alice's own purchase")
+                await desk.settled()
+            engine = desk.engine
+            own = IndependentDesk(engine.services, engine.lanes, engine.tracker, engine.refresher.now, ALICE)
+            sold = await own.place(TradeRequest("out", "BTC/USD", Side.SELL, quantity=Quantity.of("0.5")))
+            assert (sold.state, sold.reason) == (OrderState.STOPPED, Reason.NOTHING_TO_CLOSE)
+            assert len(_orders(world)) == 1
 
 
 async def test_the_kill_switch_stops_its_orders_too(tmp_path: Path) -> None:
