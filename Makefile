@@ -42,6 +42,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.footprint
 	$(BIN)/python -m benchmarks.strategy
 	$(BIN)/python -m benchmarks.backtest
+	$(BIN)/python -m benchmarks.independent
 
 soak: $(VENV)/.dev
 	$(BIN)/python benchmarks/soak.py

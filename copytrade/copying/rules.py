@@ -84,8 +84,8 @@ class FollowerBook:
     to come to in all and `chained` what of it has filled.
 
     `trip` is a limit that has tripped, `instruments` how many other markets the account holds or is entering. `carried`
-    is what earlier signals of the instrument left over; unless `may_carry`, it is left alone and nothing is added. `alone` says that
-    the account trades by itself: what it holds was not copied.
+    is what earlier signals of the instrument left over; unless `may_carry`, it is left alone and nothing is added.
+    `alone` says that the account trades by itself: what it holds was not copied.
     """
 
     terms: FollowerTerms

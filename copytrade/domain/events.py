@@ -13,6 +13,7 @@ from typing import Any
 
 from copytrade.domain.account import AccountId
 from copytrade.domain.copy import Approved, Decision, Deferred, Skipped
+from copytrade.domain.independence import IndependenceBegan, IndependenceEnded
 from copytrade.domain.limits import (
     Carry,
     EquityMarked,
@@ -32,7 +33,6 @@ from copytrade.domain.order import Effect, OrderKind, Side
 from copytrade.domain.reasons import Reason
 from copytrade.domain.signal import Signal, SignalKind
 from copytrade.domain.venue import ExecutionStatus
-from copytrade.domain.independence import IndependenceBegan, IndependenceEnded
 from copytrade.domain.watching import OrderAmended, OrdersWatched, WatchEnded
 
 Json = dict[str, Any]
