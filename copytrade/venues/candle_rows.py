@@ -24,7 +24,8 @@ def read_rows(venue: str, entries: Iterable[Any], fields: tuple[Any, ...], scale
             row = (int(at) // scale, opening, high, low, close, volume)
         except (KeyError, IndexError, TypeError, ValueError, OverflowError):
             raise VenueUnavailable(f"{venue} sent a candle that cannot be used: {entry!r:.200}") from None
-        if not all(map(math.isfinite, row)) or low <= 0 or volume < 0 or not low <= min(opening, close) <= max(opening, close) <= high:
+        inside = low <= min(opening, close) <= max(opening, close) <= high
+        if not all(map(math.isfinite, row)) or low <= 0 or volume < 0 or not inside:
             raise VenueUnavailable(f"{venue} sent a candle that cannot be used: {entry!r:.200}")
         rows.append(row)
     return rows
