@@ -102,7 +102,7 @@ def _coinbase(keys: Mapping[str, str], host: str, instrument: Instrument, quanti
 
 
 def _alpaca(keys: Mapping[str, str], host: str, instrument: Instrument, quantity: Quantity) -> Build:
-    from copytrade.venues.alpaca.orders import order_fields
+    from copytrade.venues.alpaca.tickets import order_fields
     from copytrade.venues.alpaca.signer import AlpacaSigner
 
     signer = AlpacaSigner(keys["key"], keys["secret"])
@@ -130,7 +130,7 @@ def _okx(keys: Mapping[str, str], host: str, instrument: Instrument, quantity: Q
 
 
 def _binance(keys: Mapping[str, str], host: str, instrument: Instrument, quantity: Quantity) -> Build:
-    from copytrade.venues.binance.orders import order_fields
+    from copytrade.venues.binance.tickets import order_fields
     from copytrade.venues.binance.signer import NEW_ORDER, BinanceSigner
 
     signer = BinanceSigner(keys["key"], keys["secret"], lambda: datetime.now(UTC))
