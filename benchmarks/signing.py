@@ -102,8 +102,8 @@ def _coinbase(keys: Mapping[str, str], host: str, instrument: Instrument, quanti
 
 
 def _alpaca(keys: Mapping[str, str], host: str, instrument: Instrument, quantity: Quantity) -> Build:
-    from copytrade.venues.alpaca.tickets import order_fields
     from copytrade.venues.alpaca.signer import AlpacaSigner
+    from copytrade.venues.alpaca.tickets import order_fields
 
     signer = AlpacaSigner(keys["key"], keys["secret"])
 
@@ -130,8 +130,8 @@ def _okx(keys: Mapping[str, str], host: str, instrument: Instrument, quantity: Q
 
 
 def _binance(keys: Mapping[str, str], host: str, instrument: Instrument, quantity: Quantity) -> Build:
-    from copytrade.venues.binance.tickets import order_fields
     from copytrade.venues.binance.signer import NEW_ORDER, BinanceSigner
+    from copytrade.venues.binance.tickets import order_fields
 
     signer = BinanceSigner(keys["key"], keys["secret"], lambda: datetime.now(UTC))
 
