@@ -40,6 +40,7 @@ class Held:
 
     positions: dict[AccountId, list[tuple[str, Quantity]]] = field(default_factory=dict)
     entering: dict[AccountId, set[str]] = field(default_factory=dict)
+    to_come: dict[AccountId, list[Amount]] = field(default_factory=dict)  # what these entries may yet cost, each
 
 
 class Books:
@@ -108,6 +109,15 @@ class Books:
     def price_seen(self, symbol: str, price: Price) -> None:
         self._prices[symbol] = price
 
+    def entering(self) -> set[tuple[AccountId, str]]:
+        """Accounts and instruments with an entry that rests at the venue. Nobody looks at it often: more of it may have
+        filled than the ledger knows."""
+        return {
+            (r.account, r.symbol)
+            for r in self._state.orders.values()
+            if r.effect is Effect.ENTRY and r.state is OrderState.ACCEPTED and r.kind.rests
+        }
+
     def unsettled(self) -> set[tuple[AccountId, str]]:
         """Accounts and instruments with an order on its way. A held exit is not, nor is an order that rests at the
         venue, as long as nobody wants it back."""
@@ -164,6 +174,9 @@ class Books:
             entering = record.effect is Effect.ENTRY and record.state is not OrderState.DEFERRED
             if entering and only in (None, record.account):
                 found.entering.setdefault(record.account, set()).add(record.symbol)
+                if record.price is not None:
+                    left = (record.quantity - record.filled) * record.price
+                    found.to_come.setdefault(record.account, []).append(left)
         return found
 
     def instruments(self, account: AccountId, held: Held | None = None) -> set[str]:
@@ -183,14 +196,13 @@ class Books:
     def exposure(self, account: AccountId, held: Held | None = None) -> Amount:
         """Copied positions at the last price seen, and entries on their way. Where one has not been seen yet, as right
         after a start, all that the account owns beside its cash counts: more than is copied, never less."""
-        mine = (held or self.held(account)).positions.get(account, [])
+        held = held or self.held(account)
+        mine = held.positions.get(account, [])
         worth = [quantity * self._prices[symbol] for symbol, quantity in mine if symbol in self._prices]
         if len(worth) < len(mine) and (balances := self._balances.get(account)) is not None:
             worth = [max(_total(worth), balances.equity - balances.cash)]
-        on_its_way = [
-            cost for order_id, cost in self._reserved.get(account, {}).items() if order_id in self._state.orders
-        ]
-        return _total([*worth, *on_its_way])
+        # Not what is kept back of the cash: the venue keeps the cost of an order that rests back itself.
+        return _total([*worth, *held.to_come.get(account, ())])
 
 
 def on_its_way(record: OrderRecord) -> bool:

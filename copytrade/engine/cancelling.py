@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from copytrade.domain.errors import CredentialsRejected, VenueError
-from copytrade.domain.events import OrderStopped
+from copytrade.domain.events import CancelAsked, OrderStopped
 from copytrade.domain.order import OrderState
 from copytrade.domain.reasons import Reason
+from copytrade.domain.state import OrderRecord
 from copytrade.engine.ports import AccountClient
 from copytrade.engine.services import Services
 from copytrade.engine.tracker import Tracker
-from copytrade.engine.work import LaneParked, Work
+from copytrade.engine.work import LaneParked, Work, cancel_work
 
 _TRIES = 3  # then the lane goes on, and whoever follows the order goes on trying
 
@@ -35,6 +38,14 @@ class Canceller:
             await self._cancel(work, record.venue_order_id)
             self._services.fills.taken_back(work.order_id)
         self._tracker.done(work.signal.signal_id if work.signal else work.order_id, work.order_id)
+
+    async def take_back(self, records: Sequence[OrderRecord], reason: Reason) -> None:
+        """The same for orders that are in the way of the one that the lane is working on. Raises as `process` does."""
+        services = self._services
+        asked = [CancelAsked(r.order_id, reason, services.clock()) for r in records if r.cancel is None]
+        await services.ledger.append(asked, hurry=True)
+        for record in records:
+            await self.process(cancel_work(record, None))
 
     async def _cancel(self, work: Work, venue_order_id: str) -> None:
         for attempt in range(_TRIES):

@@ -60,6 +60,8 @@ class MasterChanges:
         if not old.kind.rests or intent is None:
             raise BadRequest(f"order {order_id} is a {old.kind} order; only one that rests can be changed")
         async with self._desk.turn:
+            if old.cancel not in (None, Reason.MASTER_AMENDED):
+                raise BadRequest(f"order {order_id} is being taken back already: {old.cancel.text}")
             self._desk.check_stops(old.effect)
             instrument = self._services.instrument_of(old)
             if instrument is None:

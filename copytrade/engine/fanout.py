@@ -22,7 +22,8 @@ from copytrade.domain.order import Effect, OrderKind, OrderState, Role
 from copytrade.domain.reasons import Reason
 from copytrade.domain.signal import Signal, SignalKind
 from copytrade.domain.state import OrderRecord
-from copytrade.engine.chains import Chain, chains
+from copytrade.engine.chains import Chain, chain_of, chains
+from copytrade.engine.clearing import in_the_way, left_behind
 from copytrade.engine.followups import follow_up
 from copytrade.engine.lanes import Lanes
 from copytrade.engine.services import Services, log
@@ -49,19 +50,31 @@ class FanOut:
         self._tracker = tracker
         self._planned = planned
         self._signals: asyncio.Queue[Signal] = asyncio.Queue()
+        self._in_grace: dict[str, tuple[Signal, asyncio.TimerHandle]] = {}
 
     def emit(self, signal: Signal) -> None:
         """A signal that has been appended to the ledger; it is answered as soon as those before it are.
 
-        One that says that the master's resting order has filled waits a little: the followers' may be filling too.
+        One that says that the master's resting order has filled waits a little: the followers' may be filling too. An
+        exit does not overtake it: whoever catches up after that would be left in what the master has sold.
         """
         self._tracker.expect(signal.signal_id, ["the plan"])
+        if signal.effect is Effect.EXIT:
+            for waiting, timer in list(self._in_grace.values()):
+                if base_of(waiting.symbol) == base_of(signal.symbol):
+                    timer.cancel()
+                    self._grace_over(waiting)
         if signal.kind is SignalKind.FILLED:
             grace_s = self._services.rules.master_fill_grace_s
             left_s = grace_s - (self._services.clock() - signal.at).total_seconds()
             if left_s > 0:
-                asyncio.get_running_loop().call_later(left_s, self._signals.put_nowait, signal)
+                timer = asyncio.get_running_loop().call_later(left_s, self._grace_over, signal)
+                self._in_grace[signal.signal_id] = (signal, timer)
                 return
+        self._signals.put_nowait(signal)
+
+    def _grace_over(self, signal: Signal) -> None:
+        self._in_grace.pop(signal.signal_id, None)
         self._signals.put_nowait(signal)
 
     async def run(self) -> None:
@@ -119,51 +132,56 @@ class FanOut:
         copies: list[Decision] = []
         if signal.kind is not SignalKind.AMENDED and not signal.kind.follows_up:
             copies += [copy for books in self._users(signal) for copy in answer_user(signal, books, rules, now)]
-            return self._exits_first(copies, now) if signal.effect is Effect.EXIT else ([], [], tuple(copies))
+            if signal.effect is Effect.ENTRY:
+                return [], [], tuple(copies)
+            return self._exits_first(copies, now, () if signal.order_kind.rests else self._left_behind(signal))
         known = chains(services.ledger, signal)
         found = follow_up(signal, known, services.roster.followers.keys(), rules)
         copies += found.copies
         if signal.kind is SignalKind.AMENDED or signal.exit_fraction:
             # Followers without a copy of the order are asked anew: they take the changed order as a new one, and
             # whoever holds what the master has sold sells it too.
-            served = {user_of(account) for account, chain in known.items() if _in_it(chain, signal)}
-            for books in self._users(signal):
-                if user_of(books[0].terms.account) in served:
+            # An entry is one account's of a user, an exit is every account's that holds something.
+            whose: Callable[[AccountId], str] = user_of if signal.effect is Effect.ENTRY else str
+            served = {whose(account) for account, chain in known.items() if _in_it(chain, signal)}
+            for of_user in self._users(signal):
+                books = [book for book in of_user if whose(book.terms.account) not in served]
+                if not books:
                     continue
                 answers = answer_user(signal, books, rules, now)
                 copies += [a for a in answers if a.reason is not Reason.NOTHING_TO_CLOSE or not signal.kind.follows_up]
-        return found.asked(signal, now), found.back, tuple(copies)
+        left = self._left_behind(signal) if signal.kind.follows_up and signal.exit_fraction else []
+        more = [CancelAsked(record.order_id, Reason.MASTER_FILLED, now) for record in left]
+        return [*found.asked(signal, now), *more], [*found.back, *left], tuple(copies)
+
+    def _left_behind(self, signal: Signal) -> list[OrderRecord]:
+        return left_behind(self._services, signal, self._resting())
+
+    def _resting(self) -> list[OrderRecord]:
+        """Everybody's copies that may rest at a venue."""
+        return [r for r in self._services.ledger.state.orders.values() if r.role is Role.COPY and r.kind.rests]
 
     def _exits_first(
-        self, copies: Sequence[Decision], now: datetime
+        self, copies: Sequence[Decision], now: datetime, left: Sequence[OrderRecord]
     ) -> tuple[list[CancelAsked], list[OrderRecord], tuple[Decision, ...]]:
         """An exit that leaves at once must not find its base held by an exit that rests, nor be refused for an entry
-        that rests: those are taken back first, and the exit is sized when they are over."""
-        venues = self._services.venues
+        that rests: those are taken back first, and the exit is sized when they are over. So is what is `left` of
+        entries. An exit that is deferred anyway sees to that itself, in its lane."""
         resting: dict[tuple[AccountId, str], list[OrderRecord]] = {}
-        for record in self._services.ledger.state.orders.values():
-            if record.role is Role.COPY and record.kind.rests:
-                venue = venues.get(venue_of(record.account))
-                if record.effect is Effect.EXIT or (venue is not None and venue.refuses_opposites):
-                    resting.setdefault((record.account, record.symbol), []).append(record)
-        if not resting:
-            return [], [], tuple(copies)
-        asked: list[CancelAsked] = []
-        back: list[OrderRecord] = []
+        for record in self._resting():
+            resting.setdefault((record.account, record.symbol), []).append(record)
+        asked = [CancelAsked(record.order_id, Reason.MASTER_FILLED, now) for record in left]
+        back: list[OrderRecord] = list(left)
         decided: list[Decision] = []
         for copy in copies:
-            in_the_way = resting.get((copy.account, copy.symbol), ())
-            if isinstance(copy, Approved) and copy.effect is Effect.EXIT and not copy.kind.rests and in_the_way:
-                exits = [r for r in in_the_way if r.effect is Effect.EXIT]
-                held = sum((r.quantity.value - r.filled.value for r in exits), copy.quantity.value)
-                position = self._services.ledger.state.position(copy.account, copy.symbol).value
-                if held > position or len(exits) < len(in_the_way):
-                    asked += [CancelAsked(r.order_id, Reason.EXIT_FIRST, now) for r in in_the_way if r.cancel is None]
-                    back += in_the_way
-                    copy = Deferred(
-                        copy.order_id, copy.signal_id, copy.account, copy.symbol, copy.side, copy.effect,
-                        Reason.WAITS_FOR_FILLS, Reason.EXIT_FIRST.text, copy.leg,
-                    )  # fmt: skip
+            mine = resting.get((copy.account, copy.symbol), [])
+            if isinstance(copy, Approved) and (blocking := in_the_way(self._services, copy, mine)):
+                asked += [CancelAsked(r.order_id, Reason.EXIT_FIRST, now) for r in blocking if r.cancel is None]
+                back += blocking
+                copy = Deferred(
+                    copy.order_id, copy.signal_id, copy.account, copy.symbol, copy.side, copy.effect,
+                    Reason.WAITS_FOR_FILLS, Reason.EXIT_FIRST.text, copy.leg,
+                )  # fmt: skip
             decided.append(copy)
         return asked, back, tuple(decided)
 
@@ -178,6 +196,13 @@ class FanOut:
         services, signal = self._services, work.signal
         member = services.roster.get(work.account)
         if signal is None or work.effect is Effect.EXIT or member is None or signal.kind.follows_up:
+            return None
+        # What the master has taken back is not placed at all, and what took the place of an order that this account
+        # had a copy of is its alone.
+        record = services.ledger.state.orders.get(work.order_id)
+        if record is None or record.cancel is not None:
+            return None
+        if signal.kind is SignalKind.AMENDED and chain_of(services.ledger, signal, work.account).copies:
             return None
         # What a limit stops, or keeps for later, is not done elsewhere instead.
         if reason in _NOT_ELSEWHERE or services.ledger.state.standing.trip(work.account) is not None:
@@ -207,6 +232,7 @@ class FanOut:
         """
         services = self._services
         unsettled = services.books.unsettled()
+        entering = services.books.entering() if signal.effect is Effect.EXIT else set()
         held = services.books.held() if signal.effect is Effect.ENTRY and only is None else None
         markets = _Listings(services, signal)
         users: dict[str, list[FollowerBook]] = {}
@@ -216,10 +242,13 @@ class FanOut:
             if signal.target and signal.target != account:
                 continue
             for symbol, instrument, price in markets.at(account):
-                if member.left and not services.ledger.state.position(account, symbol):
+                held_here = services.ledger.state.position(account, symbol)
+                if member.left and not held_here and (account, symbol) not in entering:
                     continue
                 kinds = services.kinds(instrument, signal.order_kind)
                 moving = (account, symbol) in unsettled or account in markets.growing
+                if (account, symbol) in entering:  # asked first, where it may be all that there is to sell
+                    moving = moving or signal.exit_fraction >= 1 or not held_here
                 book = services.books.book(
                     member, symbol, instrument, moving, price, kinds, carried_of=signal.symbol, held=held
                 )  # fmt: skip

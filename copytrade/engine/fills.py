@@ -26,6 +26,7 @@ from copytrade.engine.work import end_signal_of
 
 _YIELD_S = 0.02  # how long a poll steps aside while orders are on their way out
 _YIELDS_MAX = 50  # and how often: fills must be followed even under a steady stream of signals
+_SEEN_WAIT_S = 3.0  # for what resting orders have filled so far, before an exit is sized by what is known
 
 OrderEnded = Callable[[OrderRecord, Deferred | None, Signal | None], None]
 """Told of each order that is over, with the follow-up that an exit needs which was cut short, and with the signal that
@@ -46,6 +47,7 @@ class FillFollower:
         self._followed: dict[AccountId, set[str]] = {}
         self._asked_back: set[str] = set()
         self._sequence = 0
+        self._next_look: dict[str, int] = {}  # of what is due several times the last word counts
         self._wake = asyncio.Event()
         self._changed: dict[AccountId, asyncio.Event] = {}
         self._slots = asyncio.Semaphore(services.limits.fill_concurrency)
@@ -91,6 +93,33 @@ class FillFollower:
             changed.clear()
             await self._services.pause_until(changed, 1.0)
 
+    async def seen(self, account: AccountId, symbol: str) -> None:
+        """Ask about the orders that rest for this account in the instrument: nobody looks at them often. A venue that
+        does not tell within a few seconds holds nothing up."""
+        for record in self.resting(account, symbol):
+            order_id = record.order_id
+            try:
+                async with asyncio.timeout(_SEEN_WAIT_S):
+                    while order_id in self._polling:
+                        await self._services.pause(_YIELD_S)
+                    self._polling.add(order_id)
+                    try:
+                        await self._ask(order_id)
+                    finally:
+                        self._polling.discard(order_id)
+                        if order_id in self._polls:
+                            self._schedule(order_id, self._delays(order_id)[0])
+            except (VenueError, TimeoutError) as error:
+                log.info("%s: what order %s has filled is not known: %s", account, order_id, error)
+
+    def resting(self, account: AccountId, symbol: str) -> list[OrderRecord]:
+        """The account's orders of the instrument that rest at its venue, as far as nobody wants them back."""
+        orders = self._services.ledger.state.orders
+        mine = [orders.get(order_id) for order_id in sorted(self._followed.get(account, ()))]
+        return [
+            r for r in mine if r and r.symbol == symbol and r.state is OrderState.ACCEPTED and not on_its_way(r)
+        ]  # fmt: skip
+
     async def run(self) -> None:
         """Poll until the service stops."""
         loop = asyncio.get_running_loop()
@@ -101,7 +130,10 @@ class FillFollower:
                     self._wake.clear()
                     await self._services.pause_until(self._wake, wait_s)
                     continue
-                _, _, order_id = heapq.heappop(self._due)
+                _, sequence, order_id = heapq.heappop(self._due)
+                if self._next_look.get(order_id) != sequence:
+                    continue
+                del self._next_look[order_id]
                 if order_id in self._polls and order_id not in self._polling:
                     await self._slots.acquire()
                     self._polling.add(order_id)
@@ -130,6 +162,7 @@ class FillFollower:
         self._sequence += 1
         entry = (asyncio.get_running_loop().time() + delay_s, self._sequence, order_id)
         heapq.heappush(self._due, entry)
+        self._next_look[order_id] = self._sequence
         if self._due[0] is entry:  # otherwise another one comes first, and `run` waits for that
             self._wake.set()
 

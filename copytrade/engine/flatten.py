@@ -7,10 +7,11 @@ from decimal import Decimal
 
 from copytrade.domain.account import AccountId, venue_of
 from copytrade.domain.errors import BadRequest, CopyTradeError, VenueError
-from copytrade.domain.events import SignalEmitted
+from copytrade.domain.events import CancelAsked, SignalEmitted
 from copytrade.domain.ids import signal_id
 from copytrade.domain.money import NO_QUANTITY, Price, Quantity
 from copytrade.domain.order import Effect, OrderKind, OrderState, Side
+from copytrade.domain.reasons import Reason
 from copytrade.domain.signal import Signal, SignalKind
 from copytrade.domain.state import OrderRecord
 from copytrade.engine.desk import MasterDesk, TradeRequest
@@ -35,6 +36,10 @@ class Flattener:
         """Do it once for this `occasion` (the same occasion twice is one flattening)."""
         state = self._services.ledger.state
         resting = [r for r in state.orders.values() if r.state is OrderState.ACCEPTED]
+        # Asked back in the ledger as well: what one of them has filled unseen is waited for, and closed with the rest.
+        asked = [CancelAsked(r.order_id, Reason.BY_OPERATOR, self._services.clock()) for r in resting if not r.cancel]
+        if asked:
+            await self._services.ledger.append(asked, hurry=True)
         await asyncio.gather(*(self._cancel(record) for record in resting))
         # An order on its way may be filled at the venue before anybody here knows: its instrument is closed as well.
         symbols = {symbol for _, symbol in self._may_hold()}
@@ -50,6 +55,7 @@ class Flattener:
         except (VenueError, TimeoutError) as error:
             why = str(error) or "the venue does not answer"
             self._services.alert(f"order {record.order_id} of {record.account} could not be cancelled: {why}")
+        self._services.fills.taken_back(record.order_id)
 
     async def _close(self, symbol: str, occasion: str) -> None:
         master = self._services.roster.master.terms.account

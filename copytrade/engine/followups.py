@@ -27,15 +27,17 @@ _REASONS = {
 
 @dataclass(slots=True)
 class FollowUp:
-    """What one signal asks of the copies that earlier signals made."""
+    """What one signal asks of the copies that earlier signals made. `told` are on their way back for another reason,
+    which this one takes the place of."""
 
     back: list[OrderRecord] = field(default_factory=list)
+    told: list[OrderRecord] = field(default_factory=list)
     copies: list[Deferred] = field(default_factory=list)
 
     def asked(self, signal: Signal, at: datetime) -> list[CancelAsked]:
         """The events that ask for orders back."""
         reason = _REASONS[signal.kind]
-        return [CancelAsked(record.order_id, reason, at) for record in self.back]
+        return [CancelAsked(record.order_id, reason, at) for record in (*self.back, *self.told)]
 
 
 def follow_up(
@@ -53,6 +55,8 @@ def follow_up(
         if not leaves:
             # What was asked back before is in its lane already, ahead of what is planned now.
             found.back += [record for record in chain.open if record.cancel is None]
+            # A stop that was taken back for its profit would sell the rest by itself, beside what is asked for now.
+            found.told += [record for record in chain.open if record.cancel is Reason.PROFIT_REACHED]
         if account in accounts and not leaves and _goes_on(signal, chain, rules):
             identity = copy_id(signal.signal_id, account)
             found.copies.append(

@@ -70,7 +70,9 @@ class Mender:
             drift = seen.fold.drifts.get(row.symbol)
             last = drift.last_copy if drift else ""
             found = await self._for(member, row, last or f"{seen.start} {row.actual}", repair, by_hand=by_hand)
-            if found is not None and not self._moving(account, row.symbol) and await self.emit(found):
+            # Reckoned of the look, and prices were waited for since.
+            as_seen = self._services.ledger.state.position(account, row.symbol).value == row.actual
+            if found is not None and as_seen and not self._moving(account, row.symbol) and await self.emit(found):
                 emitted.append(found.signal_id)
         return emitted
 
@@ -246,7 +248,9 @@ class Mender:
         """Whether an order in the instrument is open, a held exit among them: it comes first."""
         base = base_of(symbol)
         state = self._services.ledger.state
-        if any(signal.target == account and base_of(signal.symbol) == base for signal in state.unplanned.values()):
+        # A signal for everybody that is still to be answered, a fill in its grace among them, comes first as well.
+        coming = [signal for signal in state.unplanned.values() if signal.target in ("", account)]
+        if any(base_of(signal.symbol) == base for signal in coming):
             return True
         return any(r.account == account and base_of(r.symbol) == base for r in state.orders.values())
 

@@ -37,6 +37,7 @@ from copytrade.domain.state import OrderRecord
 from copytrade.domain.venue import Accepted, NotSent, OrderTicket, RefusedByVenue, Unknown
 from copytrade.engine.cancelling import Canceller
 from copytrade.engine.chains import NO_CHAIN, chain_of
+from copytrade.engine.clearing import in_the_way
 from copytrade.engine.last_look import LastLook
 from copytrade.engine.late_markets import market_found
 from copytrade.engine.lookup import Lookup
@@ -142,7 +143,7 @@ class Sender:
         if work.effect is Effect.EXIT or in_a_chain:
             await services.fills.settled(account, work.symbol)
         if work.effect is Effect.EXIT:
-            return await self._take(work, self._decide(work, member, record, in_a_chain))
+            return await self._take(work, await self._exit(work, member, record, in_a_chain))
         if in_a_chain:
             # The account was sized for this order a moment ago, and what was kept back and spent since is known: only
             # where that is too old or too little is its money asked for again, before a thousand others can go on.
@@ -153,6 +154,19 @@ class Sender:
         if services.closing.is_set():  # the read was cut short: that says nothing of the account
             raise ServiceStopping
         return await self._take(work, self._decide(work, member, record, in_a_chain))
+
+    async def _exit(self, work: Work, member: Member, record: OrderRecord, in_a_chain: bool) -> Decision:
+        """Size a deferred exit by all that has filled, and take back first what would keep it from filling."""
+        fills = self._services.fills
+        await fills.seen(work.account, work.symbol)
+        decision = self._decide(work, member, record, in_a_chain)
+        if isinstance(decision, Approved):
+            blocking = in_the_way(self._services, decision, fills.resting(work.account, work.symbol))
+            if blocking:
+                await self._canceller.take_back(blocking, Reason.EXIT_FIRST)
+                await fills.settled(work.account, work.symbol)
+                decision = self._decide(work, member, record, in_a_chain)
+        return decision
 
     def _decide(self, work: Work, member: Member, record: OrderRecord, in_a_chain: bool) -> Decision:
         """Size a deferred copy by what is known now."""
