@@ -94,23 +94,26 @@ class FillFollower:
             await self._services.pause_until(changed, 1.0)
 
     async def seen(self, account: AccountId, symbol: str) -> None:
-        """Ask about the orders that rest for this account in the instrument: nobody looks at them often. A venue that
+        """Ask about the entries that rest for this account in the instrument: nobody looks at them often. A venue that
         does not tell within a few seconds holds nothing up."""
-        for record in self.resting(account, symbol):
-            order_id = record.order_id
-            try:
-                async with asyncio.timeout(_SEEN_WAIT_S):
-                    while order_id in self._polling:
-                        await self._services.pause(_YIELD_S)
-                    self._polling.add(order_id)
-                    try:
-                        await self._ask(order_id)
-                    finally:
-                        self._polling.discard(order_id)
-                        if order_id in self._polls:
-                            self._schedule(order_id, self._delays(order_id)[0])
-            except (VenueError, TimeoutError) as error:
-                log.info("%s: what order %s has filled is not known: %s", account, order_id, error)
+        entries = [record.order_id for record in self.resting(account, symbol) if record.effect is Effect.ENTRY]
+        try:
+            async with asyncio.timeout(_SEEN_WAIT_S):
+                for order_id in entries:
+                    await self._see(order_id)
+        except (VenueError, TimeoutError) as error:
+            log.info("%s: what its orders in %s have filled is not known: %s", account, symbol, error)
+
+    async def _see(self, order_id: str) -> None:
+        while order_id in self._polling:
+            await self._services.pause(_YIELD_S)
+        self._polling.add(order_id)
+        try:
+            await self._ask(order_id)
+        finally:
+            self._polling.discard(order_id)
+            if order_id in self._polls:
+                self._schedule(order_id, self._delays(order_id)[0])
 
     def resting(self, account: AccountId, symbol: str) -> list[OrderRecord]:
         """The account's orders of the instrument that rest at its venue, as far as nobody wants them back."""

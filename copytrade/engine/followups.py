@@ -18,6 +18,7 @@ from copytrade.domain.signal import Signal, SignalKind
 from copytrade.domain.state import OrderRecord
 from copytrade.engine.chains import Chain
 
+_NOT_SIZED = frozenset({OrderState.DEFERRED, OrderState.HELD})  # the latter perhaps
 _REASONS = {
     SignalKind.AMENDED: Reason.MASTER_AMENDED,
     SignalKind.CANCELLED: Reason.MASTER_CANCELLED,
@@ -80,5 +81,5 @@ def _goes_on(signal: Signal, chain: Chain, rules: CopyRules) -> bool:
     if signal.effect is Effect.ENTRY and rules.on_master_fill is not OnMasterFill.CHASE:
         return False
     share = min(Decimal(1), signal.filled.value / signal.quantity.value)
-    waiting = bool(share) and any(record.state is OrderState.DEFERRED for record in chain.open)
+    waiting = bool(share) and any(record.state in _NOT_SIZED for record in chain.open)
     return chain.wanted.scaled(share) > chain.filled or waiting

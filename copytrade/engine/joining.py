@@ -84,8 +84,11 @@ class Joiner:
         late, now = member.terms.late_join, self._services.clock()
         signals = [await self._signal(account, s, q) for s, q in held.items()] if late is LateJoin.FULL else []
         waits = {s: plain(q.value) for s, q in held.items()} if late is LateJoin.BETTER_PRICE_ONLY else {}
-        if account in self._services.ledger.state.joined or self._services.ledger.was_served(account):
+        state = self._services.ledger.state
+        if account in state.joined or self._services.ledger.was_served(account):
             return  # a signal was answered while the prices were read
+        if any(not signal.target for signal in state.unplanned.values()):
+            return  # what it tells may be in the master's position already, and everybody is about to copy it
         events: list[Event] = [FollowerJoined(account, json.dumps(waits, sort_keys=True), now)]
         events += [SignalEmitted(signal) for signal in signals]
         await self._services.ledger.append(events, hurry=True)

@@ -152,6 +152,7 @@ class Lane:
             record = orders.get(work.order_id)
             if record is None:
                 self._queue.remove(work)
+                self._sender.dropped(work)
             elif work.cancel:
                 continue
             elif work.effect is Effect.ENTRY and not work.maybe_sent and record.state is not OrderState.UNKNOWN:

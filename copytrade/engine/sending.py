@@ -122,6 +122,10 @@ class Sender:
                 self._services.books.ended(known, self._services.clock())
         self._tracker.done(_key(work), work.order_id)
 
+    def dropped(self, work: Work) -> None:
+        """Tell whoever waits that there is nothing left to do for this order."""
+        self._tracker.done(_key(work), work.order_id)
+
     # -- sizing what was deferred ------------------------------------------------------------------------------------
 
     async def _approved(self, work: Work) -> Approved | None:
@@ -157,8 +161,10 @@ class Sender:
 
     async def _exit(self, work: Work, member: Member, record: OrderRecord, in_a_chain: bool) -> Decision:
         """Size a deferred exit by all that has filled, and take back first what would keep it from filling."""
-        fills = self._services.fills
-        await fills.seen(work.account, work.symbol)
+        fills, signal = self._services.fills, work.signal
+        held = self._services.ledger.state.position(work.account, work.symbol)
+        if not held or (signal is not None and signal.exit_fraction >= 1):
+            await fills.seen(work.account, work.symbol)
         decision = self._decide(work, member, record, in_a_chain)
         if isinstance(decision, Approved):
             blocking = in_the_way(self._services, decision, fills.resting(work.account, work.symbol))

@@ -18,6 +18,7 @@ from filelock import FileLock
 from copytrade.domain.account import AccountId
 from copytrade.domain.errors import LedgerError, LedgerUnwritable
 from copytrade.domain.events import CopiesPlanned, Event, MasterIntended, OrderExecuted, SignalEmitted, event_name
+from copytrade.domain.order import Role
 from copytrade.domain.reasons import Reason
 from copytrade.domain.signal import Signal
 from copytrade.domain.state import OrderRecord, State
@@ -289,9 +290,16 @@ class Ledger:
             raise damaged(self.path, f"tables signals and orders: {fault}") from fault
 
     def was_served(self, account: AccountId) -> bool:
-        """Whether the account was ever asked to copy something while it was enabled. Raises `LedgerError`."""
-        query = "SELECT 1 FROM orders WHERE account = ? AND reason != ? LIMIT 1"
-        return bool(self._ask(query, account, Reason.DISABLED.value))
+        """Whether the account was ever asked to copy an entry, or something that it held, while it was enabled and
+        copied to. Raises `LedgerError`."""
+        unserved = (Reason.DISABLED, Reason.INDEPENDENT, Reason.NOTHING_TO_CLOSE)
+        if self._writer is not None:
+            with self._writer.lock:
+                records = [r for group in self._writer.pending() for r in group.records.values()]
+            if any(r.account == account and r.role is Role.COPY and r.reason not in unserved for r in records):
+                return True
+        query = "SELECT 1 FROM orders WHERE account = ? AND role = ? AND reason NOT IN (?, ?, ?) LIMIT 1"
+        return bool(self._ask(query, account, Role.COPY.value, *(reason.value for reason in unserved)))
 
     # -- the end ----------------------------------------------------------------------------------------------------
 

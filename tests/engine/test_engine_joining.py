@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
-from world import Desk, World, follower, until
+from world import MASTER, Desk, World, follower, until
 
 from copytrade.domain.ids import signal_id
 from copytrade.domain.order import OrderState
@@ -176,3 +177,42 @@ async def test_one_follower_is_flattened_in_one_instrument_and_its_resting_entry
             assert again == signal
             (row,) = [r for r in await desk.engine.reconciler.look(follower("bob_jones")) if r.symbol == "BTC/USD"]
             assert dict(row.causes) == {"by_hand": D("-0.002")}
+
+
+async def test_an_exit_while_a_follower_was_disabled_is_no_service(tmp_path: Path) -> None:
+    followers: dict[str, Any] = {**ONE, "bob_jones": {"cash": 1_000, "enabled": False}}
+    with World(tmp_path, followers=followers, settings={"copy": {"late_join": "full"}}) as world:
+        async with world.trading() as desk:
+            await desk.buy("1000")
+            await desk.settled()
+            await desk.sell("0.01")
+            await desk.settled()
+            world.users["bob_jones"]["enabled"] = True
+            world.write_users()
+            desk.reload()
+            await until(lambda: follower("bob_jones") in desk.ledger.state.joined, "bob has joined", 5)
+            await desk.settled()
+            assert desk.position("bob_jones") == pytest.approx(D("0.001"), rel=D("0.01"))
+
+
+async def test_who_is_about_to_copy_an_order_does_not_join_it_as_well(tmp_path: Path) -> None:
+    settings = {"copy": {"late_join": "full"}}
+    with World(tmp_path, followers=ONE, settings=settings) as world:
+        async with world.trading() as desk:
+            await desk.buy("500")
+            await desk.settled()
+            desk.engine.fanout._signals.put_nowait = lambda signal: held.append(signal)  # the fan-out is busy
+            held: list[Any] = []
+            await desk.buy("500")
+            await until(lambda: desk.ledger.state.position(MASTER, "BTC/USD").value == D("0.02"), "the master's fill")
+            world.enrol("bob_jones", 1_000)
+            desk.reload()
+            await until(lambda: desk.engine.services.roster.followers[follower("bob_jones")].client, "bob")
+            await desk.engine.joiner.look()
+            del desk.engine.fanout._signals.put_nowait
+            for signal in held:
+                desk.engine.fanout._signals.put_nowait(signal)
+            await desk.settled()
+            await desk.engine.joiner.look()
+            await desk.settled()
+            assert desk.position("bob_jones") <= D("0.002"), world.orders("bob_jones")
