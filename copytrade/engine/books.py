@@ -40,7 +40,7 @@ class Held:
 
     positions: dict[AccountId, list[tuple[str, Quantity]]] = field(default_factory=dict)
     entering: dict[AccountId, set[str]] = field(default_factory=dict)
-    to_come: dict[AccountId, list[Amount]] = field(default_factory=dict)  # what these entries may yet cost, each
+    entries: dict[AccountId, list[OrderRecord]] = field(default_factory=dict)  # these, each
 
 
 class Books:
@@ -109,19 +109,20 @@ class Books:
     def price_seen(self, symbol: str, price: Price) -> None:
         self._prices[symbol] = price
 
-    def entering(self) -> set[tuple[AccountId, str]]:
+    def entering(self, only: str = "") -> set[tuple[AccountId, str]]:
         """Accounts and instruments with an entry that rests at the venue. Nobody looks at it often: more of it may have
-        filled than the ledger knows."""
+        filled than the ledger knows. All accounts, or one."""
         return {
             (r.account, r.symbol)
             for r in self._state.orders.values()
-            if r.effect is Effect.ENTRY and r.state is OrderState.ACCEPTED and r.kind.rests
+            if r.effect is Effect.ENTRY and r.state is OrderState.ACCEPTED and r.kind.rests and only in ("", r.account)
         }
 
-    def unsettled(self) -> set[tuple[AccountId, str]]:
+    def unsettled(self, only: str = "") -> set[tuple[AccountId, str]]:
         """Accounts and instruments with an order on its way. A held exit is not, nor is an order that rests at the
         venue, as long as nobody wants it back."""
-        return {(r.account, r.symbol) for r in self._state.orders.values() if on_its_way(r)}
+        orders = self._state.orders.values()
+        return {(r.account, r.symbol) for r in orders if only in ("", r.account) and on_its_way(r)}
 
     def book(
         self, member: Member, symbol: str, instrument: Instrument | None, unsettled: bool,
@@ -174,9 +175,7 @@ class Books:
             entering = record.effect is Effect.ENTRY and record.state is not OrderState.DEFERRED
             if entering and only in (None, record.account):
                 found.entering.setdefault(record.account, set()).add(record.symbol)
-                if record.price is not None:
-                    left = (record.quantity - record.filled) * record.price
-                    found.to_come.setdefault(record.account, []).append(left)
+                found.entries.setdefault(record.account, []).append(record)
         return found
 
     def instruments(self, account: AccountId, held: Held | None = None) -> set[str]:
@@ -202,7 +201,8 @@ class Books:
         if len(worth) < len(mine) and (balances := self._balances.get(account)) is not None:
             worth = [max(_total(worth), balances.equity - balances.cash)]
         # Not what is kept back of the cash: the venue keeps the cost of an order that rests back itself.
-        return _total([*worth, *held.to_come.get(account, ())])
+        entries = held.entries.get(account, ())
+        return _total([*worth, *((r.quantity - r.filled) * r.price for r in entries if r.price is not None)])
 
 
 def on_its_way(record: OrderRecord) -> bool:

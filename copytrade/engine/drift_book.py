@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -54,6 +55,7 @@ class DriftBook:
         self._kept: dict[AccountId, _Kept] = {}
         self._locks: dict[AccountId, asyncio.Lock] = {}
         self._beginning: asyncio.Task[_Beginning] | None = None
+        self._accounts: Counter[str] = Counter()  # of each user
 
     async def look(self, account: AccountId) -> Look:
         """The account's drift as of now. Raises `LedgerError`."""
@@ -180,8 +182,10 @@ class DriftBook:
         if copy.filled or not copy.state.final or copy.signal_id is None:
             return False
         user = user_of(copy.account)
-        accounts = [a for a in self._services.roster.followers if user_of(a) == user]
-        if len(accounts) < 2:
+        followers = self._services.roster.followers
+        if self._accounts.total() != len(followers):  # nobody is ever taken off the roster
+            self._accounts = Counter(map(user_of, followers))
+        if self._accounts[user] < 2:
             return False
         others = [c for c in self._services.ledger.copies_of(copy.signal_id) if user_of(c.account) == user]
         return bool(others) and others[-1].account != copy.account

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -49,7 +50,8 @@ class FanOut:
         self._lanes = lanes
         self._tracker = tracker
         self._planned = planned
-        self._signals: asyncio.Queue[Signal] = asyncio.Queue()
+        self._signals: asyncio.PriorityQueue[tuple[bool, int, Signal]] = asyncio.PriorityQueue()
+        self._emitted = itertools.count()
         self._in_grace: dict[str, tuple[Signal, asyncio.TimerHandle]] = {}
 
     def emit(self, signal: Signal) -> None:
@@ -71,11 +73,17 @@ class FanOut:
                 timer = asyncio.get_running_loop().call_later(left_s, self._grace_over, signal)
                 self._in_grace[signal.signal_id] = (signal, timer)
                 return
-        self._signals.put_nowait(signal)
+        self._answer_soon(signal)
 
     def _grace_over(self, signal: Signal) -> None:
         self._in_grace.pop(signal.signal_id, None)
-        self._signals.put_nowait(signal)
+        self._answer_soon(signal)
+
+    def _answer_soon(self, signal: Signal) -> None:
+        # When a falling market trips the limits of thousands, each is closed by a signal of its own. What the master
+        # does next is not kept waiting for them: the whole position goes either way.
+        last = bool(signal.target) and signal.kind is SignalKind.FLATTEN
+        self._signals.put_nowait((last, next(self._emitted), signal))
 
     async def run(self) -> None:
         """Answer signals until cancelled, or until the ledger fails.
@@ -87,7 +95,7 @@ class FanOut:
         gc.set_threshold(_COLLECT_EVERY, *usual[1:])
         try:
             while True:
-                signal = await self._signals.get()
+                _, _, signal = await self._signals.get()
                 try:
                     await self.answer(signal)
                 except LedgerError:
@@ -134,7 +142,8 @@ class FanOut:
             copies += [copy for books in self._users(signal) for copy in answer_user(signal, books, rules, now)]
             if signal.effect is Effect.ENTRY:
                 return [], [], tuple(copies)
-            return self._exits_first(copies, now, () if signal.order_kind.rests else self._left_behind(signal))
+            left = () if signal.order_kind.rests or signal.target else self._left_behind(signal)
+            return self._exits_first(signal, copies, now, left)
         known = chains(services.ledger, signal)
         found = follow_up(signal, known, services.roster.followers.keys(), rules)
         copies += found.copies
@@ -157,18 +166,19 @@ class FanOut:
     def _left_behind(self, signal: Signal) -> list[OrderRecord]:
         return left_behind(self._services, signal, self._resting())
 
-    def _resting(self) -> list[OrderRecord]:
-        """Everybody's copies that may rest at a venue."""
-        return [r for r in self._services.ledger.state.orders.values() if r.role is Role.COPY and r.kind.rests]
+    def _resting(self, only: str = "") -> list[OrderRecord]:
+        """Everybody's copies that may rest at a venue, or one account's."""
+        orders = self._services.ledger.state.orders.values()
+        return [r for r in orders if r.kind.rests and r.role is Role.COPY and only in ("", r.account)]
 
     def _exits_first(
-        self, copies: Sequence[Decision], now: datetime, left: Sequence[OrderRecord]
+        self, signal: Signal, copies: Sequence[Decision], now: datetime, left: Sequence[OrderRecord]
     ) -> tuple[list[CancelAsked], list[OrderRecord], tuple[Decision, ...]]:
         """An exit that leaves at once must not find its base held by an exit that rests, nor be refused for an entry
         that rests: those are taken back first, and the exit is sized when they are over. So is what is `left` of
         entries. An exit that is deferred anyway sees to that itself, in its lane."""
         resting: dict[tuple[AccountId, str], list[OrderRecord]] = {}
-        for record in self._resting():
+        for record in self._resting(signal.target):
             resting.setdefault((record.account, record.symbol), []).append(record)
         asked = [CancelAsked(record.order_id, Reason.MASTER_FILLED, now) for record in left]
         back: list[OrderRecord] = list(left)
@@ -231,9 +241,13 @@ class FanOut:
         For an exit an account comes once for each market that it holds in the signal's stead.
         """
         services = self._services
-        unsettled = services.books.unsettled()
-        entering = services.books.entering() if signal.effect is Effect.EXIT else set()
-        held = services.books.held() if signal.effect is Effect.ENTRY and only is None else None
+        unsettled = services.books.unsettled(signal.target)
+        entering = services.books.entering(signal.target) if signal.effect is Effect.EXIT else set()
+        # What everybody holds is counted only for those who are asked: a pass over 10,000 accounts takes some 30 ms.
+        asked = [signal.target] if signal.target else services.roster.followers if only is None else ()
+        members = [services.roster.followers.get(AccountId(account)) for account in asked]
+        capped = [m for m in members if m and (m.terms.max_exposure is not None or m.terms.max_positions is not None)]
+        held = services.books.held() if len(capped) > 1 and signal.effect is Effect.ENTRY else None
         markets = _Listings(services, signal)
         users: dict[str, list[FollowerBook]] = {}
         for account, member in services.roster.followers.items():
@@ -303,6 +317,8 @@ class _Listings:
         """
         state, signal = self._services.ledger.state, self._signal
         may_hold = [*state.positions, *((r.account, r.symbol) for r in state.orders.values())]
+        if signal.target:
+            may_hold = [(account, symbol) for account, symbol in may_hold if account == signal.target]
         others = {symbol for account, symbol in state.positions if account == signal.account} - {signal.symbol}
         base = base_of(signal.symbol)
         held: dict[AccountId, dict[str, None]] = {}

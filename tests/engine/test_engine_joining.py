@@ -201,7 +201,7 @@ async def test_who_is_about_to_copy_an_order_does_not_join_it_as_well(tmp_path: 
         async with world.trading() as desk:
             await desk.buy("500")
             await desk.settled()
-            desk.engine.fanout._signals.put_nowait = lambda signal: held.append(signal)  # the fan-out is busy
+            desk.engine.fanout._signals.put_nowait = lambda waiting: held.append(waiting)  # the fan-out is busy
             held: list[Any] = []
             await desk.buy("500")
             await until(lambda: desk.ledger.state.position(MASTER, "BTC/USD").value == D("0.02"), "the master's fill")
@@ -210,8 +210,8 @@ async def test_who_is_about_to_copy_an_order_does_not_join_it_as_well(tmp_path: 
             await until(lambda: desk.engine.services.roster.followers[follower("bob_jones")].client, "bob")
             await desk.engine.joiner.look()
             del desk.engine.fanout._signals.put_nowait
-            for signal in held:
-                desk.engine.fanout._signals.put_nowait(signal)
+            for waiting in held:
+                desk.engine.fanout._signals.put_nowait(waiting)
             await desk.settled()
             await desk.engine.joiner.look()
             await desk.settled()

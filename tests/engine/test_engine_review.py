@@ -13,11 +13,12 @@ from world import MASTER, Desk, World, follower, until
 from copytrade.copying.drift import Repair
 from copytrade.domain.account import AccountId
 from copytrade.domain.errors import BadRequest
+from copytrade.domain.events import SignalEmitted
 from copytrade.domain.ids import signal_id
-from copytrade.domain.money import Price, Quantity
-from copytrade.domain.order import OrderKind, OrderState, Side
+from copytrade.domain.money import NO_QUANTITY, Price, Quantity
+from copytrade.domain.order import Effect, OrderKind, OrderState, Side
 from copytrade.domain.reasons import Reason
-from copytrade.domain.signal import SignalKind
+from copytrade.domain.signal import Signal, SignalKind
 from copytrade.domain.state import OrderRecord
 from copytrade.engine.desk import TradeRequest
 from copytrade.engine.killswitch import KillState
@@ -256,3 +257,29 @@ async def test_an_order_that_is_taken_back_for_another_reason_is_not_amended(tmp
                 await desk.engine.changes.amend(placed.order_id, limit=Price.of(56_000))
             await desk.settled()
             assert [world.holds(user) for user in ("master", "alice_smith")] == [D("0.01"), D("0.001")]
+
+
+async def test_the_master_does_not_wait_until_everybodys_limits_have_closed_them(tmp_path: Path) -> None:
+    users = {f"user_{number}": 1_000 for number in range(4)}
+    with World(tmp_path, followers=users, limits=SOON) as world:
+        async with world.trading() as desk:
+            await desk.buy("1000")
+            await desk.settled()
+            for user in users:  # all in one turn of the loop, as when a price trips them all
+                closing = Signal(
+                    signal_id(f"test {user}", SignalKind.FLATTEN), SignalKind.FLATTEN, "", MASTER, "BTC/USD", Side.SELL,
+                    Effect.EXIT, OrderKind.MARKET, NO_QUANTITY, Price.of(50_000), None, None, NO_QUANTITY, D(1),
+                    world.clock.utc(), target=follower(user),
+                )  # fmt: skip
+                desk.ledger.append([SignalEmitted(closing)])
+                desk.engine.fanout.emit(closing)
+            mine = Signal(
+                signal_id("test", SignalKind.FLATTEN), SignalKind.FLATTEN, "", MASTER, "BTC/USD", Side.SELL,
+                Effect.EXIT, OrderKind.MARKET, NO_QUANTITY, Price.of(50_000), None, None, NO_QUANTITY, D(1),
+                world.clock.utc(),
+            )  # fmt: skip
+            desk.ledger.append([SignalEmitted(mine)])
+            desk.engine.fanout.emit(mine)
+            await desk.settled()
+            assert [signal.target for signal, _ in world.plans][1] == ""
+            assert [(len(world.orders(user)), world.holds(user)) for user in users] == [(2, 0)] * 4
