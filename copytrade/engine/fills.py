@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 from copytrade.domain.account import AccountId
@@ -33,10 +33,14 @@ OrderEnded = Callable[[OrderRecord, Deferred | None, Signal | None], None]
 the end of a master's order is."""
 
 
+PlaceRest = Callable[[MasterIntended, Awaitable[None]], None]
+"""Told of the order that sells the rest of a master's bracket, and when it is durable."""
+
+
 class FillFollower:
     """Polls every accepted order until the venue says it is over, at growing intervals."""
 
-    def __init__(self, services: Services, ended: OrderEnded, rest: Callable[[MasterIntended], None]) -> None:
+    def __init__(self, services: Services, ended: OrderEnded, rest: PlaceRest) -> None:
         self._services = services
         self._rest = rest
         self._ended = ended
@@ -84,14 +88,18 @@ class FillFollower:
         orders = self._services.ledger.state.orders.values()
         return [r for r in orders if r.symbol == symbol and r.state is OrderState.ACCEPTED and r.kind.rests]
 
-    async def settled(self, account: AccountId, symbol: str) -> None:
+    async def settled(self, account: AccountId, symbol: str, *, looks: int | None = None) -> bool:
         """Return once no order of this account in the instrument is at the venue unfinished, other than those that
-        may rest there."""
+        may rest there; or False after so many looks, each a second at most."""
         while self._at_venue(account, symbol):
+            if looks == 0:
+                return False
+            looks = None if looks is None else looks - 1
             self.hurry(account, symbol)
             changed = self._changed.setdefault(account, asyncio.Event())
             changed.clear()
             await self._services.pause_until(changed, 1.0)
+        return True
 
     async def seen(self, account: AccountId, symbol: str) -> None:
         """Ask about the entries that rest for this account in the instrument: nobody looks at them often. A venue that
@@ -237,7 +245,7 @@ class FillFollower:
             or execution.quantity != record.filled
             or execution.fee != record.fee
         )
-        next_leg, told, rest = None, None, None
+        next_leg, told, rest, durable = None, None, None, None
         if news and record.order_id in services.ledger.state.orders:
             now = services.clock()
             events: list[Event] = [
@@ -255,7 +263,7 @@ class FillFollower:
             told = self._told(record, execution, now)
             if told is not None:  # in the same transaction as well: this fact is told once or never
                 events.append(SignalEmitted(told))
-            services.ledger.append(events, hurry=told is not None)
+            durable = services.ledger.append(events, hurry=told is not None)
             if execution.quantity:
                 services.books.price_seen(record.symbol, Price(execution.cost.value / execution.quantity.value))
         if execution.status is ExecutionStatus.OPEN:
@@ -267,8 +275,8 @@ class FillFollower:
         if changed := self._changed.get(record.account):
             changed.set()
         self._ended(record, next_leg, told)
-        if rest is not None:
-            self._rest(rest)
+        if rest is not None and durable is not None:
+            self._rest(rest, durable)
         return False
 
     def _told(self, record: OrderRecord, execution: Execution, now: datetime) -> Signal | None:

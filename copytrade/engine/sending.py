@@ -45,7 +45,17 @@ from copytrade.engine.ports import AccountClient
 from copytrade.engine.roster import Member
 from copytrade.engine.services import Services, ServiceStopping
 from copytrade.engine.tracker import Tracker
-from copytrade.engine.work import EmitSignal, LaneParked, Onward, RefreshEquity, Work, approved_of, leaving, signal_of
+from copytrade.engine.work import (
+    EmitSignal,
+    LaneParked,
+    NotSettled,
+    Onward,
+    RefreshEquity,
+    Work,
+    approved_of,
+    leaving,
+    signal_of,
+)
 
 _TRIES_BEFORE_FAILOVER = 3  # with their pauses about two seconds: a venue that is only restarting is waited for
 
@@ -75,6 +85,9 @@ class Sender:
         if work.cancel:
             await self._canceller.process(work)
             return True
+        if work.durable is not None:
+            await work.durable
+            work.durable = None
         record = self._record(work)
         if record is None or record.state not in (OrderState.DEFERRED, OrderState.APPROVED, OrderState.UNKNOWN):
             self.finished(work)
@@ -88,7 +101,12 @@ class Sender:
         if work.maybe_sent and not await self._proved_absent(work, record, client):
             self.finished(work)
             return True
-        approved = await self._approved(work)
+        try:
+            approved = await self._approved(work)
+        except NotSettled:
+            work.waits = True
+            return False
+        work.waits = False
         if approved is None:
             self.finished(work)
             return True
@@ -144,8 +162,8 @@ class Sender:
         if record.reason is Reason.WAITS_FOR_MARKETS:
             work.symbol = market_found(services, work, work.signal)
         in_a_chain = work.signal.kind is SignalKind.AMENDED or work.signal.kind.follows_up
-        if work.effect is Effect.EXIT or in_a_chain:
-            await services.fills.settled(account, work.symbol)
+        if (work.effect is Effect.EXIT or in_a_chain) and not await self._settled(work):
+            raise NotSettled
         if work.effect is Effect.EXIT:
             return await self._take(work, await self._exit(work, member, record, in_a_chain))
         if in_a_chain:
@@ -159,6 +177,10 @@ class Sender:
             raise ServiceStopping
         return await self._take(work, self._decide(work, member, record, in_a_chain))
 
+    async def _settled(self, work: Work) -> bool:
+        """Whether what is at the venue in this market is over. A lane that waits looks at its other orders."""
+        return await self._services.fills.settled(work.account, work.symbol, looks=1)
+
     async def _exit(self, work: Work, member: Member, record: OrderRecord, in_a_chain: bool) -> Decision:
         """Size a deferred exit by all that has filled, and take back first what would keep it from filling."""
         fills, signal = self._services.fills, work.signal
@@ -170,7 +192,8 @@ class Sender:
             blocking = in_the_way(self._services, decision, fills.resting(work.account, work.symbol))
             if blocking:
                 await self._canceller.take_back(blocking, Reason.EXIT_FIRST)
-                await fills.settled(work.account, work.symbol)
+                if not await self._settled(work):
+                    raise NotSettled
                 decision = self._decide(work, member, record, in_a_chain)
         return decision
 

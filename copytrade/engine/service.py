@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 
 from copytrade.copying.drift import DriftRules
@@ -262,11 +262,13 @@ class Engine:
             return
         self.lanes.submit(work_of(self.services, self.services.ledger.state.orders[next_leg.order_id]))
 
-    def _place_rest(self, intent: MasterIntended) -> None:
-        """The rest of a bracket of the master's, which the ledger has by now."""
+    def _place_rest(self, intent: MasterIntended, durable: Awaitable[None]) -> None:
+        """The rest of a bracket of the master's. It leaves once its intent is on the disk, like any order."""
         record = self.services.ledger.state.orders[intent.order_id]
         self.tracker.expect(intent.order_id, [intent.order_id])
-        self.lanes.submit(work_of(self.services, record, maybe_sent=False))
+        work = work_of(self.services, record, maybe_sent=False)
+        work.durable = durable
+        self.lanes.submit(work)
 
     async def _loaded(self, venue: str) -> None:
         """Return once the venue's markets are known; at once for a venue that nobody serves."""

