@@ -152,7 +152,11 @@ def test_control_a_cancel_that_nobody_wrote_down_is_seen(lab: Lab, markets: Mark
 
 
 def test_control_an_end_that_is_told_in_a_transaction_of_its_own_is_seen(lab: Lab, markets: Markets) -> None:
-    """The master's order is over, and the signal of it is lost."""
+    """The master's order is over, and the signal of it is lost: wherever the disk took the two apart, which is up to
+    the disk, so that several worlds are tried."""
     death = kill("SignalEmitted: asked", 2)
-    broken, _ = control(lab, markets, "taken back", death, split=True)
-    assert any("signals of the end" in text for text in broken.lost), broken
+    for _ in range(8):
+        broken, _ = control(lab, markets, "taken back", death, split=True)
+        if any("signals of the end" in text for text in broken.lost):
+            return
+    raise AssertionError(f"not seen in eight worlds: {broken}")
