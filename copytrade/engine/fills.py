@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import math
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 
@@ -88,13 +89,14 @@ class FillFollower:
         orders = self._services.ledger.state.orders.values()
         return [r for r in orders if r.symbol == symbol and r.state is OrderState.ACCEPTED and r.kind.rests]
 
-    async def settled(self, account: AccountId, symbol: str, *, looks: int | None = None) -> bool:
-        """Return once no order of this account in the instrument is at the venue unfinished, other than those that
-        may rest there; or False after so many looks, each a second at most."""
+    async def settled(self, account: AccountId, symbol: str, *, within_s: float = math.inf) -> bool:
+        """True once no order of this account in the instrument is at the venue unfinished, other than those that may
+        rest there; False when that has not come within so many seconds."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + within_s
         while self._at_venue(account, symbol):
-            if looks == 0:
+            if loop.time() >= until:
                 return False
-            looks = None if looks is None else looks - 1
             self.hurry(account, symbol)
             changed = self._changed.setdefault(account, asyncio.Event())
             changed.clear()

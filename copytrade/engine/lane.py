@@ -106,16 +106,22 @@ class Lane:
 
     def _next(self) -> Work:
         """The head of the queue; but while an entry at the head waits for its rate budget, the first exit in
-        another instrument goes ahead of it."""
+        another instrument goes ahead of it. So it does, and a cancel, while the head waits for an order at the venue
+        that is not over: everything is tried once before the head is tried again."""
         head = self._queue[0]
         if len(self._queue) == 1:  # as in nearly every fan-out: the budget is looked at before the send anyway
             return head
-        if head.effect is Effect.ENTRY and not head.maybe_sent and self._sender.budget_wait_s(head) > 0:
+        if head.waits or (
+            head.effect is Effect.ENTRY and not head.maybe_sent and self._sender.budget_wait_s(head) > 0
+        ):  # fmt: skip
             seen = {base_of(head.symbol)}  # one base: an entry may yet find that it goes to another market of it
             for work in self._queue:
-                if work.effect is Effect.EXIT and base_of(work.symbol) not in seen:
+                urgent = work.effect is Effect.EXIT or (work.cancel and head.waits)
+                if urgent and not work.waits and base_of(work.symbol) not in seen:
                     return work
                 seen.add(base_of(work.symbol))
+            for work in self._queue:
+                work.waits = False
         return head
 
     def _park(self, parked: LaneParked) -> None:

@@ -115,7 +115,8 @@ class LimitKeeper:
                 await asyncio.sleep(0)
             if tripped := trips.get(account):
                 self._rearm_due(account, terms, dict(tripped))
-                await self._close_again(account)
+                if account in held.positions:
+                    await self._close_again(account)
             balances = services.books.balances(account)
             if balances is not None and acting_limits(terms):
                 mark = services.ledger.state.standing.marks.get(account)

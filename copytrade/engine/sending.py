@@ -13,10 +13,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from copytrade.copying.plan import decide
-from copytrade.copying.rules import BelowMinimum
 from copytrade.domain.account import venue_of
-from copytrade.domain.copy import Approved, Decision, Deferred, Skipped
+from copytrade.domain.copy import Approved, Deferred, Skipped
 from copytrade.domain.errors import CredentialsRejected, NonceUnavailable, SendStopped
 from copytrade.domain.events import (
     CopiesPlanned,
@@ -32,17 +30,13 @@ from copytrade.domain.events import (
 )
 from copytrade.domain.order import Effect, OrderKind, OrderState, Role
 from copytrade.domain.reasons import Reason
-from copytrade.domain.signal import SignalKind
 from copytrade.domain.state import OrderRecord
 from copytrade.domain.venue import Accepted, NotSent, OrderTicket, RefusedByVenue, Unknown
 from copytrade.engine.cancelling import Canceller
-from copytrade.engine.chains import NO_CHAIN, chain_of
-from copytrade.engine.clearing import in_the_way
 from copytrade.engine.last_look import LastLook
-from copytrade.engine.late_markets import market_found
+from copytrade.engine.late_sizing import LateSizer
 from copytrade.engine.lookup import Lookup
 from copytrade.engine.ports import AccountClient
-from copytrade.engine.roster import Member
 from copytrade.engine.services import Services, ServiceStopping
 from copytrade.engine.tracker import Tracker
 from copytrade.engine.work import (
@@ -53,7 +47,6 @@ from copytrade.engine.work import (
     RefreshEquity,
     Work,
     approved_of,
-    leaving,
     signal_of,
 )
 
@@ -70,10 +63,10 @@ class Sender:
         self._services = services
         self._tracker = tracker
         self._emit = emit
-        self._refresh = refresh
         self._lookup = Lookup(services)
         self._gate = LastLook(services)
         self._canceller = Canceller(services, tracker)
+        self._sizer = LateSizer(services, self._canceller, refresh)
 
     # -- the way of one order --------------------------------------------------------------------------------------
 
@@ -153,66 +146,9 @@ class Sender:
             held = services.ledger.state.position(approved.account, work.symbol)
             if work.role is not Role.COPY or work.effect is Effect.ENTRY or approved.quantity <= held:
                 return approved
-        assert work.signal is not None, "only copies are deferred"
-        account = work.account
-        member = services.roster.get(account)
-        assert member is not None
         record = self._record(work)
         assert record is not None
-        if record.reason is Reason.WAITS_FOR_MARKETS:
-            work.symbol = market_found(services, work, work.signal)
-        in_a_chain = work.signal.kind is SignalKind.AMENDED or work.signal.kind.follows_up
-        if (work.effect is Effect.EXIT or in_a_chain) and not await self._settled(work):
-            raise NotSettled
-        if work.effect is Effect.EXIT:
-            return await self._take(work, await self._exit(work, member, record, in_a_chain))
-        if in_a_chain:
-            # The account was sized for this order a moment ago, and what was kept back and spent since is known: only
-            # where that is too old or too little is its money asked for again, before a thousand others can go on.
-            decision = self._decide(work, member, record, in_a_chain)
-            if isinstance(decision, Approved) and decision.reason is not Reason.CAPPED_BY_CASH:
-                return await self._take(work, decision)
-        await self._refresh(account, services.limits.equity_wait_s)
-        if services.closing.is_set():  # the read was cut short: that says nothing of the account
-            raise ServiceStopping
-        return await self._take(work, self._decide(work, member, record, in_a_chain))
-
-    async def _settled(self, work: Work) -> bool:
-        """Whether what is at the venue in this market is over. A lane that waits looks at its other orders."""
-        return await self._services.fills.settled(work.account, work.symbol, looks=1)
-
-    async def _exit(self, work: Work, member: Member, record: OrderRecord, in_a_chain: bool) -> Decision:
-        """Size a deferred exit by all that has filled, and take back first what would keep it from filling."""
-        fills, signal = self._services.fills, work.signal
-        held = self._services.ledger.state.position(work.account, work.symbol)
-        if not held or (signal is not None and signal.exit_fraction >= 1):
-            await fills.seen(work.account, work.symbol)
-        decision = self._decide(work, member, record, in_a_chain)
-        if isinstance(decision, Approved):
-            blocking = in_the_way(self._services, decision, fills.resting(work.account, work.symbol))
-            if blocking:
-                await self._canceller.take_back(blocking, Reason.EXIT_FIRST)
-                if not await self._settled(work):
-                    raise NotSettled
-                decision = self._decide(work, member, record, in_a_chain)
-        return decision
-
-    def _decide(self, work: Work, member: Member, record: OrderRecord, in_a_chain: bool) -> Decision:
-        """Size a deferred copy by what is known now."""
-        services, signal, account = self._services, work.signal, work.account
-        assert signal is not None, "only copies are deferred"
-        chain = chain_of(services.ledger, signal, account) if in_a_chain else NO_CHAIN
-        instrument = services.instrument(venue_of(account), work.symbol)
-        quote = services.prices.fresh(instrument, services.limits.price_max_age_s) if instrument else None
-        price = quote.side_price(signal.side) if quote else None
-        kinds = services.kinds(instrument, signal.order_kind)
-        book = services.books.book(
-            member, work.symbol, instrument, False, price, kinds, chain, carried_of=signal.symbol
-        )  # fmt: skip
-        if services.rules.below_minimum is BelowMinimum.CARRY and work.effect is Effect.ENTRY:
-            # What the master has left by now is not kept for its next signal.
-            book = replace(book, may_carry=not leaving(services.ledger.state, work))
-        return decide(signal, book, services.rules, services.clock(), order_id=work.order_id, leg=record.leg)
+        return await self._take(work, await self._sizer.decide(work, record))
 
     async def _take(self, work: Work, decision: Approved | Skipped | Deferred) -> Approved | None:
         now = self._services.clock()

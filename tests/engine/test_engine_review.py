@@ -283,3 +283,19 @@ async def test_the_master_does_not_wait_until_everybodys_limits_have_closed_them
             await desk.settled()
             assert [signal.target for signal, _ in world.plans][1] == ""
             assert [(len(world.orders(user)), world.holds(user)) for user in users] == [(2, 0)] * 4
+
+
+async def test_an_order_that_cannot_be_taken_back_keeps_no_exit_of_another_market_waiting(tmp_path: Path) -> None:
+    with World(tmp_path, followers={"alice_smith": 1_000}, limits=SOON, settings=NO_GRACE) as world:
+        async with world.trading() as desk:
+            await desk.buy("500", "ETH/USD")
+            await desk.settled()
+            placed = await resting(desk, 45_000)
+            world.fault("status", "alice_smith", "CancelOrder", status=503, when="before")
+            await desk.engine.changes.amend(placed.order_id, limit=Price.of(44_000))
+            out = await desk.sell(symbol="ETH/USD")
+            await until(lambda: desk.copy(out, "alice_smith").state is OrderState.FILLED, "the exit", 10)
+            assert open_at(world, "alice_smith")[0]["limit_price"] == "45000"
+            world.venue.clear_faults()
+            await until(lambda: "44000" in [o["limit_price"] for o in open_at(world, "alice_smith")], "the new order")
+            assert len(open_at(world, "alice_smith")) == 1
