@@ -9,7 +9,7 @@ run: $(VENV)/.run
 	$(BIN)/python run_master.py
 
 test: $(VENV)/.dev browser check
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 quick: $(VENV)/.dev
 	$(BIN)/python -m pytest -m "not slow" -n 2

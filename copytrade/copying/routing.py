@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 
+from copytrade.copying.limits import TRIPPED
 from copytrade.copying.plan import decide
 from copytrade.copying.rules import CopyRules, FollowerBook
 from copytrade.domain.account import AccountId, venue_of
@@ -60,6 +61,8 @@ def first_that_can(signal: Signal, books: Sequence[FollowerBook], rules: CopyRul
         if not isinstance(decision, Skipped):
             return decision
         first_no = first_no or decision
+        if decision.reason in TRIPPED:  # money that a limit keeps out of one account does not go to the next
+            return decision
         if decision.reason in UNREACHABLE and not book.terms.failover:
             return first_no
     assert first_no is not None, "a user has at least one account"
