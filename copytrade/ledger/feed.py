@@ -6,14 +6,12 @@ it, and an unwatched page costs nothing. SQLite finds the ids inside the events;
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from copytrade.ledger.faults import ledger_error
-from copytrade.ledger.opening import open_for_reading
+from copytrade.ledger.asking import Questions
 
 Record = dict[str, Any]
 
@@ -59,16 +57,15 @@ class Changes:
 
 
 class LedgerFeed:
-    """Follows one ledger file. Used by one thread at a time. All methods raise `LedgerError`."""
+    """Follows one ledger file. Used by one thread at a time, but for `close`. All methods raise `LedgerError`."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._connection = open_for_reading(path)
-        self._connection.row_factory = sqlite3.Row
+        self._questions = Questions(path)
+        self._ask = self._questions.ask
         self._seq = self._last_seq()
 
     def close(self) -> None:
-        self._connection.close()
+        self._questions.close()
 
     def last_orders(self) -> list[Record]:
         """The latest order of each account, the master's among them."""
@@ -117,9 +114,3 @@ class LedgerFeed:
 
     def _last_seq(self) -> int:
         return int(self._ask("SELECT last_seq FROM meta WHERE id = 1", ())[0][0])
-
-    def _ask(self, query: str, values: Sequence[Any]) -> list[Any]:
-        try:
-            return self._connection.execute(query, values).fetchall()
-        except sqlite3.Error as fault:
-            raise ledger_error(self._path, "read", fault) from fault

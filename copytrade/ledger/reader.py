@@ -7,7 +7,6 @@ Nothing here writes or makes a file.
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,8 +15,8 @@ from typing import Any, Self
 
 from copytrade.domain.errors import LedgerCorrupt
 from copytrade.domain.order import OrderState, Role
-from copytrade.ledger.faults import damaged, ledger_error
-from copytrade.ledger.opening import open_for_reading
+from copytrade.ledger.asking import Questions
+from copytrade.ledger.faults import damaged
 
 Record = dict[str, Any]
 
@@ -31,11 +30,10 @@ class LedgerReader:
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
-        self._connection = open_for_reading(self.path)
-        self._connection.row_factory = sqlite3.Row
+        self._questions = Questions(self.path)
 
     def close(self) -> None:
-        self._connection.close()
+        self._questions.close()
 
     def __enter__(self) -> Self:
         return self
@@ -212,10 +210,7 @@ class LedgerReader:
         return {record["state"]: record["n"] for record in found}
 
     def _ask(self, query: str, values: Sequence[Any]) -> list[Record]:
-        try:
-            return [dict(row) for row in self._connection.execute(query, values).fetchall()]
-        except sqlite3.Error as fault:
-            raise ledger_error(self.path, "read", fault) from fault
+        return [dict(row) for row in self._questions.ask(query, values)]
 
     def _json(self, table: str, row: object, text: str) -> Any:
         try:

@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -20,6 +21,7 @@ from copytrade.domain.order import IllegalMove, OrderState, Side
 from copytrade.domain.reasons import Reason
 from copytrade.domain.venue import Balances
 from copytrade.ledger import store
+from copytrade.ledger.opening import open_for_reading
 from copytrade.ledger.reader import LedgerReader
 from copytrade.ledger.replay import replay, verify
 from copytrade.ledger.store import Ledger
@@ -39,8 +41,8 @@ def ledger(path: Path) -> Iterator[Ledger]:
 
 
 def rows_on_disk(path: Path, table: str) -> int:
-    with LedgerReader(path) as reader:
-        return int(reader._connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+    with closing(open_for_reading(path)) as connection:
+        return int(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
 
 
 async def test_the_state_changes_at_once_and_the_file_by_the_time_it_is_awaited(ledger: Ledger, path: Path) -> None:
