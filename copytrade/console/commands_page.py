@@ -1,7 +1,11 @@
-"""Prints `docs/commands.md` from the command line itself: `python -m copytrade.console.commands_page`."""
+"""Prints `docs/commands.md` from the command line itself: `python -m copytrade.console.commands_page`.
+
+With `--table` only the table that the README shows.
+"""
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import typer.main
@@ -23,17 +27,25 @@ _EVERYWHERE = frozenset({"--config", "--users", "--state", "--json", "--help"})
 
 def page() -> str:
     """The whole page, ending in one newline."""
-    commands: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-    lines = [_HEAD, "| command | does |", "| --- | --- |"]
-    for name, command in commands.items():
-        lines.append(f"| [`{name}`](#{name}) | {_sentence(command)} |")
-    for name, command in commands.items():
+    lines = [_HEAD, table()]
+    for name, command in _commands().items():
         lines += ["", f"## `{name}`", "", *_help(command), "", f"`{_usage(name, command)}`"]
         options = [parameter for parameter in command.params if not _EVERYWHERE & set(parameter.opts)]
         if options:
             lines += ["", "| | |", "| --- | --- |"]
             lines += [f"| {_names(parameter)} | {_meaning(parameter)} |" for parameter in options]
     return "\n".join(lines) + "\n"
+
+
+def table(of_page: str = "") -> str:
+    """Every command and what it is for, each with a link to its part of the page, which is at `of_page`."""
+    rows = [f"| [`{name}`]({of_page}#{name}) | {_sentence(command)} |" for name, command in _commands().items()]
+    return "\n".join(["| command | does |", "| --- | --- |", *rows])
+
+
+def _commands() -> dict[str, Any]:
+    commands: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    return commands
 
 
 def _help(command: Any) -> list[str]:
@@ -70,4 +82,4 @@ def _meaning(parameter: Any) -> str:
 
 
 if __name__ == "__main__":
-    print(page(), end="")
+    print(table("docs/commands.md") + "\n" if "--table" in sys.argv else page(), end="")

@@ -15,7 +15,7 @@ import pytest
 import typer.main
 
 from copytrade.console.cli import app
-from copytrade.console.commands_page import page
+from copytrade.console.commands_page import page, table
 from copytrade.console.worker import main as run_master
 
 REPOSITORY = Path(__file__).parents[2]
@@ -56,6 +56,7 @@ def test_the_page_of_commands_is_current() -> None:
     assert (REPOSITORY / "docs/commands.md").read_text() == page(), (
         "run: python -m copytrade.console.commands_page > docs/commands.md"
     )
+    assert table("docs/commands.md") in README, "paste: python -m copytrade.console.commands_page --table"
     text = page()
     for name, command in COMMANDS.items():
         assert f"## `{name}`\n" in text
