@@ -13,6 +13,7 @@ from typing import Any
 
 from copytrade.console.notify.watching import Notifier
 from copytrade.domain.account import venue_of
+from copytrade.domain.alerts import Alert, AlertKind, Tell
 from copytrade.wiring.strategy_runner import StrategyRunner
 from copytrade.wiring.system import System
 
@@ -32,11 +33,11 @@ class Attendants:
         self.notifier = Notifier(targets, system.loaded.environment.notify, clock, redact)
         self.notifier.start()
 
-    def start(self, runner: StrategyRunner | None, tell: Callable[[str], None]) -> None:
+    def start(self, runner: StrategyRunner | None, tell: Tell) -> None:
         """The system runs: begin to look after it. `tell` is for what the operator should see."""
         self._runner = runner
         for fault in self.notifier.faults:
-            tell(fault)
+            tell(Alert(AlertKind.CANNOT_TELL, fault))
         ledger = self._system.paths.ledger
         self._tasks = [
             self._task(lambda: self.notifier.run(ledger, self._busy), "messages"),
@@ -91,7 +92,7 @@ class Attendants:
         services = self._system.engine.services
         return bool(services.sends_in_flight or services.ledger.state.unplanned)
 
-    async def _check(self, tell: Callable[[str], None]) -> None:
+    async def _check(self, tell: Tell) -> None:
         from copytrade.console.checkup import Checkup
 
         await Checkup(self._system, tell).run(self._system.settings.check)

@@ -10,13 +10,14 @@ import json
 import logging
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from copytrade.console.account_check import of_files
 from copytrade.console.checking import check_running
 from copytrade.domain.account import AccountId
+from copytrade.domain.alerts import Alert, AlertKind, Tell
 from copytrade.domain.errors import CopyTradeError
 from copytrade.settings.notify import CheckSettings
 from copytrade.wiring.system import System
@@ -35,7 +36,7 @@ Line = tuple[str, str]  # account, and what is said of it
 class Checkup:
     """Checks all accounts of a running system, in the background and in orders' way at no time."""
 
-    def __init__(self, system: System, tell: Callable[[str], None]) -> None:
+    def __init__(self, system: System, tell: Tell) -> None:
         self._system = system
         self._tell = tell
         self._path = system.paths.state / TOLD_FILE
@@ -58,9 +59,9 @@ class Checkup:
         found = {(account, _essence(text)): text for account, text in self._lines(result)}
         told = await asyncio.to_thread(_read, self._path)
         for text, accounts in _grouped((key[0], found[key]) for key in found.keys() - told.keys()):
-            self._tell(f"check: {_named(accounts)}: {text}")
+            self._tell(Alert(AlertKind.CHECK_NEWS, f"check: {_named(accounts)}: {text}", _only(accounts)))
         for text, accounts in _grouped((key[0], told[key]) for key in told.keys() - found.keys()):
-            self._tell(f"check: {_named(accounts)}: no longer so: {text}")
+            self._tell(Alert(AlertKind.CHECK_OVER, f"check: {_named(accounts)}: no longer so: {text}", _only(accounts)))
         if found != told:
             await asyncio.to_thread(_write, self._path, found)
 
@@ -93,6 +94,10 @@ def _named(accounts: list[str]) -> str:
     if len(accounts) <= _NAMED_MAX:
         return ", ".join(accounts)
     return f"{', '.join(accounts[:_NAMED_MAX])} and {len(accounts) - _NAMED_MAX} more"
+
+
+def _only(accounts: list[str]) -> AccountId | None:
+    return AccountId(accounts[0]) if len(accounts) == 1 else None
 
 
 def _essence(text: str) -> str:

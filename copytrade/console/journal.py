@@ -13,11 +13,12 @@ import contextlib
 import json
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from decimal import Context
 from pathlib import Path
 from typing import Any
 
+from copytrade.domain.alerts import Alert, AlertKind, Tell
 from copytrade.domain.errors import LedgerError
 from copytrade.domain.instrument import base_of
 from copytrade.domain.money import parse_decimal, plain
@@ -164,7 +165,7 @@ def _sync_folder(folder: Path) -> None:
 class JournalKeeper:
     """Keeps the journal while the worker runs. What goes wrong with it stops nothing, and is said once."""
 
-    def __init__(self, journal: TradeJournal, every_s: float, alert: Callable[[str], None]) -> None:
+    def __init__(self, journal: TradeJournal, every_s: float, alert: Tell) -> None:
         self._journal = journal
         self._every_s = every_s
         self._alert = alert
@@ -191,6 +192,11 @@ class JournalKeeper:
         except (OSError, LedgerError) as error:
             if str(error) != self._told:
                 self._told = str(error)
-                self._alert(f"the trade journal is not written: {error}; trading goes on, and it catches up by itself")
+                self._alert(
+                    Alert(
+                        AlertKind.RECORD_NOT_KEPT,
+                        f"the trade journal is not written: {error}; trading goes on, and it catches up by itself",
+                    )
+                )
         else:
             self._told = ""

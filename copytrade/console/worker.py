@@ -11,7 +11,7 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from copytrade.console.switching import FLATTEN_TIMEOUT_S
 from copytrade.console.trail_keeper import TrailKeeper
 from copytrade.console.web.logtail import LogTail
 from copytrade.domain.account import user_of
+from copytrade.domain.alerts import Alert, Tell
 from copytrade.domain.errors import CopyTradeError
 from copytrade.engine.killswitch import KillState
 from copytrade.engine.services import ServiceStopping
@@ -98,11 +99,11 @@ class Alarm:
         self._tail = tail
         self.attendants: Attendants | None = None
 
-    def __call__(self, text: str) -> None:
-        self._screen(f"!! {text}")
-        self._tail.alert(text)
+    def __call__(self, alert: Alert) -> None:
+        self._screen(f"!! {alert}")
+        self._tail.alert(alert)
         if self.attendants is not None:
-            self.attendants.notifier.alert(text)
+            self.attendants.notifier.alert(alert)
 
 
 async def _run(paths: Paths, once: bool, redactor: Redactor) -> int:
@@ -150,7 +151,7 @@ async def _run(paths: Paths, once: bool, redactor: Redactor) -> int:
         if system.settings.console.enabled:
             logging.getLogger().addHandler(tail)
             stack.callback(logging.getLogger().removeHandler, tail)
-            serving = _serve_console(system, attendants, redactor, tail, screen)
+            serving = _serve_console(system, attendants, redactor, tail, screen, alert)
             stack.push_async_callback(_end, asyncio.create_task(serving))
         attendants.start(runner, alert)
         stack.push_async_callback(attendants.leave)
@@ -175,7 +176,7 @@ async def _run(paths: Paths, once: bool, redactor: Redactor) -> int:
     return 1 if failed else 0
 
 
-def _journal(system: System, alert: Callable[[str], None]) -> JournalKeeper | None:
+def _journal(system: System, alert: Tell) -> JournalKeeper | None:
     given, paths = system.settings.journal, system.paths
     if not given.enabled:
         return None
@@ -183,12 +184,12 @@ def _journal(system: System, alert: Callable[[str], None]) -> JournalKeeper | No
 
 
 async def _serve_console(
-    system: System, attendants: Attendants, redactor: Redactor, tail: LogTail, screen: Screen
+    system: System, attendants: Attendants, redactor: Redactor, tail: LogTail, screen: Screen, alert: Tell
 ) -> None:
     """The web page, until cancelled. What it stands on takes half a second to import: that is done beside trading."""
     starting = await asyncio.to_thread(importlib.import_module, "copytrade.console.web.starting")
     server = await starting.start_console(
-        system, redactor, tail, screen, venue_facts=attendants.venue_facts, metrics=attendants.metrics
+        system, redactor, tail, screen, venue_facts=attendants.venue_facts, metrics=attendants.metrics, alert=alert
     )
     if server is not None:
         try:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from copytrade.domain.alerts import AlertKind
 from copytrade.domain.instrument import Instrument, base_of
 from copytrade.domain.money import NO_AMOUNT, NO_QUANTITY, Amount, Quantity
 from copytrade.domain.order import Side
@@ -59,8 +60,10 @@ class MasterBefore:
             known = look or next(reversed(services.books.looks(account)), None)
             if order.side is Side.SELL:
                 services.alert(
+                    AlertKind.SIZED_BY_SHARE,
                     f"{account}: what it holds could not be read after a sale of {order.symbol} by hand; followers "
-                    "sell the share that it is of what was bought here. Compare their positions with the master's"
+                    "sell the share that it is of what was bought here. Compare their positions with the master's",
+                    account,
                 )
             fresh = known is not None and self._young(known, seen_at)
             return Before(known.balances.equity, known.balances.cash, here) if fresh and known else _unknown(here)

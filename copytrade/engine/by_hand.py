@@ -15,6 +15,7 @@ from enum import StrEnum
 
 from copytrade.copying.sizing import exit_fraction
 from copytrade.domain.account import venue_of
+from copytrade.domain.alerts import AlertKind
 from copytrade.domain.events import Event, MasterIntended, OrderAccepted, OrderExecuted, SignalEmitted
 from copytrade.domain.ids import fact_id, signal_id
 from copytrade.domain.instrument import Instrument
@@ -189,7 +190,9 @@ class HandOrders:
         if instrument is None:
             self.passed.history[order.venue_order_id] = order
             services.alert(
-                f"an order in {order.symbol} by hand is not copied: {self._account} is not offered that market"
+                AlertKind.NOT_COPIED,
+                f"an order in {order.symbol} by hand is not copied: {self._account} is not offered that market",
+                self._account,
             )
             return
         if order.side is Side.SELL:

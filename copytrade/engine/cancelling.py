@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from copytrade.domain.alerts import AlertKind
 from copytrade.domain.errors import CredentialsRejected, VenueError
 from copytrade.domain.events import CancelAsked, OrderStopped
 from copytrade.domain.order import OrderState
@@ -57,8 +58,10 @@ class Canceller:
             except VenueError as error:
                 if attempt == _TRIES - 1:
                     self._services.alert(
+                        AlertKind.CANCEL_FAILED,
                         f"{work.account}: order {work.order_id} in {work.symbol} could not be cancelled ({error}); "
-                        "it is tried again until the order is over"
+                        "it is tried again until the order is over",
+                        work.account,
                     )
                     return
                 await self._services.pause(self._services.limits.retry_delays_s[attempt])

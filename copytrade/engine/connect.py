@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Awaitable, Callable
 
 from copytrade.domain.account import AccountId, venue_of
+from copytrade.domain.alerts import AlertKind
 from copytrade.domain.errors import CredentialsRejected, NonceUnavailable, Refused, VenueError
 from copytrade.domain.money import Amount
 from copytrade.domain.reasons import Reason
@@ -74,7 +75,7 @@ class Connector:
         except Exception:
             log.exception("checking %s again", account)
         else:
-            self._services.alert(f"{account} works again")
+            self._services.alert(AlertKind.WORKS_AGAIN, f"{account} works again", account)
             self._lanes.of(account).clear()
 
     async def settled(self, timeout_s: float) -> None:
@@ -113,7 +114,11 @@ class Connector:
                 self._lanes.of(member.terms.account).wake()
                 if attempt == 0 and member.terms.enabled:
                     reason, detail = member.unreachable
-                    self._services.alert(f"{member.terms.account} is not connected: {reason.text} {detail}".rstrip())
+                    self._services.alert(
+                        AlertKind.NOT_CONNECTED,
+                        f"{member.terms.account} is not connected: {reason.text} {detail}".rstrip(),
+                        member.terms.account,
+                    )
                 if not again:
                     return
                 await self._services.pause(_RETRY_S[min(attempt, len(_RETRY_S) - 1)])

@@ -10,6 +10,7 @@ from copytrade.copying.kinds import Asked, Form, form_at
 from copytrade.copying.plan import tradable
 from copytrade.copying.sizing import exit_fraction
 from copytrade.domain.account import AccountId, venue_of
+from copytrade.domain.alerts import AlertKind
 from copytrade.domain.errors import BadRequest, Refused, VenueError
 from copytrade.domain.events import Event, MasterIntended
 from copytrade.domain.ids import master_order_id
@@ -203,7 +204,11 @@ class MasterDesk:
         try:
             await asyncio.wait_for(self._services.fills.settled(account, instrument.symbol), _SETTLE_WAIT_S)
         except TimeoutError:
-            self._services.alert(f"the last order of {account} in {instrument.symbol} is still open at the venue")
+            self._services.alert(
+                AlertKind.ORDER_STILL_OPEN,
+                f"the last order of {account} in {instrument.symbol} is still open at the venue",
+                account,
+            )
 
     def _position(self, symbol: str) -> Quantity:
         """What the master holds by its orders here; orders that are accepted and bound to fill count as filled."""

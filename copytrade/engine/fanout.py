@@ -13,6 +13,7 @@ from copytrade.copying.limits import TRIPPED
 from copytrade.copying.routing import UNREACHABLE, answer_user, first_that_can, in_order
 from copytrade.copying.rules import FollowerBook
 from copytrade.domain.account import AccountId, user_of, venue_of
+from copytrade.domain.alerts import AlertKind
 from copytrade.domain.copy import Approved, Decision, Deferred, Skipped
 from copytrade.domain.errors import LedgerError
 from copytrade.domain.events import CancelAsked, CopiesPlanned
@@ -103,8 +104,9 @@ class FanOut:
                 except Exception as error:
                     log.exception("planning signal %s", signal.signal_id)
                     self._services.alert(
+                        AlertKind.NOT_PLANNED,
                         f"signal {signal.signal_id} ({signal.kind} {signal.side} {signal.symbol}) could not be planned "
-                        f"({type(error).__name__}, see the log): no follower has answered it; restart to try again"
+                        f"({type(error).__name__}, see the log): no follower has answered it; restart to try again",
                     )
         finally:
             gc.set_threshold(*usual)

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 from copytrade.domain.account import AccountId
+from copytrade.domain.alerts import AlertKind
 from copytrade.domain.copy import Deferred
 from copytrade.domain.errors import LedgerError, VenueError
 from copytrade.domain.events import CopiesPlanned, Event, MasterIntended, OrderExecuted, SignalEmitted
@@ -181,9 +182,10 @@ class FillFollower:
 
     async def _poll(self, order_id: str) -> None:
         services = self._services
-        again = True
+        again, about = True, None
         if (record := services.ledger.state.orders.get(order_id)) is not None:
-            concerning(record.account, order_id, record.signal_id or "")
+            about = record.account
+            concerning(about, order_id, record.signal_id or "")
         try:
             for _ in range(_YIELDS_MAX if self._can_wait(order_id) else 0):
                 if not services.sends_in_flight:
@@ -196,7 +198,9 @@ class FillFollower:
             again = False  # nothing more can be entered; the next start follows the order anew
         except VenueError as error:
             if self._polls.get(order_id, 0) == len(services.limits.fill_delays_s):
-                services.alert(f"the fills of order {order_id} cannot be read: {error}")
+                services.alert(
+                    AlertKind.FILLS_UNREADABLE, f"the fills of order {order_id} cannot be read: {error}", about
+                )
         except Exception:
             log.exception("following order %s", order_id)
         finally:

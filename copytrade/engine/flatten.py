@@ -6,6 +6,7 @@ import asyncio
 from decimal import Decimal
 
 from copytrade.domain.account import AccountId, venue_of
+from copytrade.domain.alerts import AlertKind
 from copytrade.domain.errors import BadRequest, CopyTradeError, VenueError
 from copytrade.domain.events import CancelAsked, SignalEmitted
 from copytrade.domain.ids import signal_id
@@ -54,7 +55,11 @@ class Flattener:
             await asyncio.wait_for(member.client.cancel(record.venue_order_id), _CANCEL_WAIT_S)
         except (VenueError, TimeoutError) as error:
             why = str(error) or "the venue does not answer"
-            self._services.alert(f"order {record.order_id} of {record.account} could not be cancelled: {why}")
+            self._services.alert(
+                AlertKind.CANCEL_FAILED,
+                f"order {record.order_id} of {record.account} could not be cancelled: {why}",
+                record.account,
+            )
         self._services.fills.taken_back(record.order_id)
 
     async def _close(self, symbol: str, occasion: str) -> None:
@@ -79,9 +84,9 @@ class Flattener:
             await self._desk.place(request)
         except BadRequest as error:
             if self._services.ledger.state.position(self._services.roster.master.terms.account, symbol):
-                self._services.alert(f"the master's {symbol} could not be closed: {error}")
+                self._services.alert(AlertKind.EXIT_IMPOSSIBLE, f"the master's {symbol} could not be closed: {error}")
         except CopyTradeError as error:
-            self._services.alert(f"the master's {symbol} could not be closed: {error}")
+            self._services.alert(AlertKind.EXIT_IMPOSSIBLE, f"the master's {symbol} could not be closed: {error}")
 
     async def _close_followers(self, symbol: str, occasion: str) -> None:
         """Everyone who holds the instrument, with or without a position of the master's.
@@ -118,5 +123,7 @@ class Flattener:
                 return (await services.prices.quote(instrument, services.limits.price_max_age_s)).bid
             except VenueError as error:
                 trouble = f"no price: {error}"
-        services.alert(f"copied {symbol} could not be closed: {trouble}; close it by hand at its venue")
+        services.alert(
+            AlertKind.EXIT_IMPOSSIBLE, f"copied {symbol} could not be closed: {trouble}; close it by hand at its venue"
+        )
         return None

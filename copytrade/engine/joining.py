@@ -12,6 +12,7 @@ from decimal import Decimal
 
 from copytrade.copying.drift import DriftRules
 from copytrade.domain.account import AccountId, LateJoin, venue_of
+from copytrade.domain.alerts import AlertKind
 from copytrade.domain.errors import VenueError
 from copytrade.domain.events import Event, FollowerJoined, SignalEmitted
 from copytrade.domain.ids import signal_id
@@ -95,8 +96,10 @@ class Joiner:
         for signal in signals:
             self._emit(signal)
         self._services.alert(
+            AlertKind.JOINED,
             f"{account} joins while the master holds {', '.join(sorted(held))}; late_join: {late}"
-            + (" (nothing is bought for it now)" if late is LateJoin.NONE else "")
+            + (" (nothing is bought for it now)" if late is LateJoin.NONE else ""),
+            account,
         )
 
     async def _still_joining(self, account: AccountId, member: Member, held: dict[str, Quantity]) -> None:

@@ -10,6 +10,7 @@ from collections import deque
 from datetime import timedelta
 
 from copytrade.domain.account import AccountId
+from copytrade.domain.alerts import AlertKind
 from copytrade.domain.errors import LedgerError
 from copytrade.domain.events import AccountCleared, AccountParked
 from copytrade.domain.instrument import base_of
@@ -131,7 +132,9 @@ class Lane:
         now = services.clock()
         services.ledger.append([AccountParked(self._account, parked.reason, parked.detail, now)])
         until = f"; tried again in {parked.for_s} s" if parked.for_s else "; run check for what to do"
-        services.alert(f"{self._account} is parked: {parked.reason.text} ({parked.detail}){until}")
+        services.alert(
+            AlertKind.PARKED, f"{self._account} is parked: {parked.reason.text} ({parked.detail}){until}", self._account
+        )
         self._end_waiting_entries(parked.detail)
         if parked.for_s is not None:
             loop = asyncio.get_running_loop()

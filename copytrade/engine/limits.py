@@ -15,6 +15,7 @@ from decimal import Decimal
 from copytrade.copying.flows import Flow, flow_of, price_known, unexplained
 from copytrade.copying.limits import REASONS, Breach, Usage, acting_limits, breaches, day_of, next_mark, usage
 from copytrade.domain.account import AccountId, FollowerTerms, venue_of
+from copytrade.domain.alerts import AlertKind
 from copytrade.domain.errors import BadRequest, LedgerError, VenueError
 from copytrade.domain.events import CancelAsked, Event, SignalEmitted
 from copytrade.domain.ids import signal_id
@@ -218,7 +219,11 @@ class LimitKeeper:
         for signal in signals:
             self._emit(signal)
         for breach in found:
-            services.alert(f"{account}: {breach.limit} has tripped ({breach.detail}): {_done(breach)}")
+            services.alert(
+                AlertKind.LIMIT_TRIPPED,
+                f"{account}: {breach.limit} has tripped ({breach.detail}): {_done(breach)}",
+                account,
+            )
 
     async def _close_again(self, account: AccountId) -> None:
         """Close what is still held although a limit asks for it to be closed: an entry may have filled since."""
@@ -269,7 +274,7 @@ class LimitKeeper:
         anew = by == "by hand" or name is LimitName.MAX_DRAWDOWN
         equity = balances.equity if balances is not None and anew else None
         services.ledger.append([LimitRearmed(account, name, by, equity, services.clock())], hurry=True)
-        services.alert(f"{account}: {name} is armed again ({by})")
+        services.alert(AlertKind.LIMIT_ARMED, f"{account}: {name} is armed again ({by})", account)
 
     # -- prices and positions -----------------------------------------------------------------------------------------
 

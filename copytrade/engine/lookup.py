@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from copytrade.domain.alerts import AlertKind
 from copytrade.domain.errors import CredentialsRejected, VenueError, VenueRefusedRead, VenueUnavailable
 from copytrade.domain.state import OrderRecord
 from copytrade.domain.venue import Execution, OrderTicket
@@ -54,8 +55,10 @@ class Lookup:
                 failures += 1
                 if failures == _PASSES_BEFORE_ALERT:
                     services.alert(
+                        AlertKind.OUTCOME_UNKNOWN,
                         f"{record.account}: the outcome of order {record.order_id} is unknown and the venue cannot "
-                        f"be asked ({error}); nothing else of this account is sent until it can"
+                        f"be asked ({error}); nothing else of this account is sent until it can",
+                        record.account,
                     )
                 if failures >= _PASSES_BEFORE_UNREACHABLE and isinstance(error, VenueUnavailable):
                     unreachable(str(error))

@@ -14,6 +14,7 @@ from decimal import Decimal
 
 from copytrade.copying.drift import Cause, Drift, DriftRow, DriftRules, Repair, q
 from copytrade.domain.account import AccountId, venue_of
+from copytrade.domain.alerts import AlertKind
 from copytrade.domain.errors import VenueError
 from copytrade.domain.instrument import base_of
 from copytrade.domain.order import OrderState, Side
@@ -212,7 +213,9 @@ class Reconciler:
         sold = [o for o in others if base_of(o.symbol) == base_of(row.symbol) and o.side is Side.SELL and o.filled]
         by = ", ".join(f"{o.venue_order_id} sold {o.filled}" for o in sold[:3]) or "no order here tells who took it"
         self._services.alert(
+            AlertKind.POSITION_GONE,
             f"{account} holds {row.held} {base_of(row.symbol)} and {row.actual} was copied: {row.missing} is gone by "
-            f"hand or by another program ({by}); no exit goes beyond what is there"
+            f"hand or by another program ({by}); no exit goes beyond what is there",
+            account,
         )
 

@@ -14,6 +14,7 @@ from copytrade.copying.drift import Cause, DriftRow, Repair, repairable
 from copytrade.copying.plan import price_moved
 from copytrade.copying.sizing import exact
 from copytrade.domain.account import AccountId, Mode, OnLeave, venue_of
+from copytrade.domain.alerts import AlertKind
 from copytrade.domain.errors import VenueError
 from copytrade.domain.events import CancelAsked, Event, OrderReleased, SignalEmitted
 from copytrade.domain.ids import signal_id
@@ -157,7 +158,11 @@ class Mender:
         if there is not None and instrument is not None:
             most = Quantity(there).rounded_down(instrument.lot_step)
             work.ceiling = most if work.ceiling is None else min(work.ceiling, most)
-        services.alert(f"the held exit of {record.symbol} for {record.account} is tried again")
+        services.alert(
+            AlertKind.EXIT_TRIED_AGAIN,
+            f"the held exit of {record.symbol} for {record.account} is tried again",
+            record.account,
+        )
         self._lanes.submit(work)
 
     # -- repairs -----------------------------------------------------------------------------------------------------
@@ -177,7 +182,11 @@ class Mender:
                 if not self._may_try(key, anyway=by_hand):
                     return None
                 fraction = _share(excess, row.actual)
-                self._services.alert(f"drift: {account} sells {excess} {row.symbol} that the master no longer holds")
+                self._services.alert(
+                    AlertKind.REPAIRED,
+                    f"drift: {account} sells {excess} {row.symbol} that the master no longer holds",
+                    account,
+                )
                 return await self._exit(account, row.symbol, SignalKind.REPAIR, fraction, f"repair {last}")
         if repair is Repair.ALL and self._may_buy(member) and not self.master_is_out(row.symbol):
             return await self._entry(member, row, last, by_hand=by_hand)
@@ -192,7 +201,11 @@ class Mender:
         try:
             quote = await self._services.prices.quote(instrument, self._services.limits.price_max_age_s)
         except VenueError as error:
-            self._services.alert(f"{account}: {symbol} cannot be sold now, there is no price: {error}")
+            self._services.alert(
+                AlertKind.EXIT_IMPOSSIBLE,
+                f"{account}: {symbol} cannot be sold now, there is no price: {error}",
+                account,
+            )
             return None
         return self._signal(account, symbol, kind, Effect.EXIT, NO_QUANTITY, quote.bid, fraction, occasion)
 
@@ -216,7 +229,7 @@ class Mender:
             return None
         if not self._may_try(f"{account} {row.symbol} buy", anyway=by_hand):
             return None
-        services.alert(f"drift: {account} buys {quantity} {row.symbol} that it lacks")
+        services.alert(AlertKind.REPAIRED, f"drift: {account} buys {quantity} {row.symbol} that it lacks", account)
         occasion = f"repair {last}"
         return self._signal(account, row.symbol, SignalKind.REPAIR, Effect.ENTRY, quantity, price, _ZERO, occasion)
 

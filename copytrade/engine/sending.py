@@ -14,6 +14,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from copytrade.domain.account import venue_of
+from copytrade.domain.alerts import AlertKind
 from copytrade.domain.copy import Approved, Deferred, Skipped
 from copytrade.domain.errors import CredentialsRejected, NonceUnavailable, SendStopped
 from copytrade.domain.events import (
@@ -302,7 +303,11 @@ class Sender:
                 return None
             backoff_s = max(backoff_s, outcome.retry_after_s)
         if retries == len(delays):
-            self._services.alert(f"order {work.order_id} ({work.effect}) is still refused: {outcome.detail}")
+            self._services.alert(
+                AlertKind.ORDER_REFUSED,
+                f"order {work.order_id} ({work.effect}) is still refused: {outcome.detail}",
+                work.account,
+            )
         started_at = self._entry_started_at(work)
         if started_at is None:
             return backoff_s  # an exit is tried for as long as it takes
@@ -329,8 +334,10 @@ class Sender:
             return
         if work.effect is Effect.EXIT and work.role is Role.COPY:
             self._services.alert(
+                AlertKind.ORDER_REFUSED,
                 f"the order that was to take {work.account} out of {work.symbol} later was refused: {reason.text} "
-                f"{detail}; it leaves at market once the master's order has filled"
+                f"{detail}; it leaves at market once the master's order has filled",
+                work.account,
             )
         self._end(work, OrderRefused(work.order_id, reason, detail, self._services.clock()))
 
@@ -362,8 +369,10 @@ class Sender:
     def _hold(self, work: Work, reason: Reason, detail: str) -> None:
         self._append(OrderHeld(work.order_id, reason, detail, self._services.clock()))
         self._services.alert(
+            AlertKind.EXIT_HELD,
             f"an exit of {work.symbol} for {work.account} is held: {reason.text} {detail}".rstrip()
-            + "; unkill --place-exits places it"
+            + "; unkill --place-exits places it",
+            work.account,
         )
 
     # -- small things -------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from copytrade.copying.drift import DriftRules
 from copytrade.copying.rules import CopyRules
 from copytrade.domain.account import AccountId, FollowerTerms, venue_of
+from copytrade.domain.alerts import AlertKind, Tell
 from copytrade.domain.copy import Decision, Deferred
 from copytrade.domain.errors import LedgerError, VenueError
 from copytrade.domain.events import MasterIntended, OrderHeld, OrderReleased
@@ -38,7 +39,7 @@ from copytrade.engine.refresh import Refresher
 from copytrade.engine.repair import Mender
 from copytrade.engine.roster import AccountFactory, Member, Roster
 from copytrade.engine.sending import Sender
-from copytrade.engine.services import Alert, Limits, Services, ServiceStopping, log
+from copytrade.engine.services import Limits, Services, ServiceStopping, log
 from copytrade.engine.tracker import Tracker
 from copytrade.engine.watcher import Watcher, WatchRules, end_watch
 from copytrade.engine.work import Work
@@ -64,7 +65,7 @@ class Wiring:
     connect_min: Amount
     limits: Limits
     stand_ins: StandIns
-    alert: Alert
+    alert: Tell
     planned: Callable[[Signal, tuple[Decision, ...]], None]
     drift: DriftRules = field(default_factory=DriftRules)
     watch: WatchRules | None = None  # None: orders placed by hand are nobody's business
@@ -187,8 +188,10 @@ class Engine:
             held = [s for (a, s), q in self.services.ledger.state.positions.items() if a == account and q]
             if held:
                 self.services.alert(
+                    AlertKind.LEFT_HOLDING,
                     f"{account} has left the user files while it holds copied {', '.join(held)}; "
-                    "its exits still follow the master until it is flat"
+                    "its exits still follow the master until it is flat",
+                    account,
                 )
 
     def apply_rules(self, rules: CopyRules, guards: MasterGuards, stand_ins: StandIns) -> None:
@@ -258,7 +261,11 @@ class Engine:
             detail = f"cut short {next_leg.leg} times, {next_leg.detail}"
             held = OrderHeld(next_leg.order_id, Reason.MARKET_CLOSED, detail, self.services.clock())
             self.services.ledger.append([held])
-            self.services.alert(f"an exit of {record.symbol} for {record.account} is held: {detail}")
+            self.services.alert(
+                AlertKind.EXIT_HELD,
+                f"an exit of {record.symbol} for {record.account} is held: {detail}",
+                record.account,
+            )
             return
         self.lanes.submit(work_of(self.services, self.services.ledger.state.orders[next_leg.order_id]))
 
@@ -283,7 +290,9 @@ class Engine:
                 count = await venue.load_instruments()
             except VenueError as error:
                 if attempt == 0:
-                    self.services.alert(f"{venue.name} does not answer ({error}); trying until it does")
+                    self.services.alert(
+                        AlertKind.VENUE_DOWN, f"{venue.name} does not answer ({error}); trying until it does"
+                    )
                 self.connector.venue_down(venue.name, f"{venue.name} does not answer: {error}")
                 await self.services.pause(_LOAD_RETRY_S[min(attempt, len(_LOAD_RETRY_S) - 1)])
                 attempt += 1
@@ -323,12 +332,16 @@ class Engine:
         while True:
             state = services.kill.look()
             if state is not last:
-                services.alert(f"kill switch: {last} -> {state}")
+                kind = AlertKind.KILL_SWITCH_OFF if state is KillState.OFF else AlertKind.KILL_SWITCH_ON
+                services.alert(kind, f"kill switch: {last} -> {state}")
                 if state is KillState.FLATTEN:
                     await self.flattener.flatten(services.clock().isoformat())
                     if services.kill.look() is KillState.FLATTEN:
                         services.kill.engage(KillState.HALT)
-                        services.alert("everything is flattened as far as it could be; the kill switch now halts")
+                        services.alert(
+                            AlertKind.FLATTENED,
+                            "everything is flattened as far as it could be; the kill switch now halts",
+                        )
                 last = state
             await services.pause(_KILL_WATCH_S)
 
@@ -349,7 +362,7 @@ class Engine:
                 await services.pause(_KILL_WATCH_S)
             except ServiceStopping:
                 return
-        services.alert(f"the ledger failed, nothing more is sent: {services.ledger.failed}")
+        services.alert(AlertKind.LEDGER_FAILED, f"the ledger failed, nothing more is sent: {services.ledger.failed}")
 
     async def _guarded(self, work: Coroutine[object, object, None]) -> None:
         """Run a background task; one that fails says so instead of dying in silence."""
@@ -361,4 +374,6 @@ class Engine:
             log.error("a background task ended: %s", error)  # `_watch_ledger` tells the operator
         except Exception as error:
             log.exception("a background task failed")
-            self.services.alert(f"a background task failed ({type(error).__name__}); restart the worker")
+            self.services.alert(
+                AlertKind.TASK_FAILED, f"a background task failed ({type(error).__name__}); restart the worker"
+            )

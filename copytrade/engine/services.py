@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from copytrade.copying.rules import ALL_KINDS, CopyRules
-from copytrade.domain.account import venue_of
+from copytrade.domain.account import AccountId, venue_of
+from copytrade.domain.alerts import Alert, AlertKind, Tell
 from copytrade.domain.errors import SendStopped
 from copytrade.domain.instrument import Instrument
 from copytrade.domain.order import Effect, OrderKind, Role
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from copytrade.engine.prices import PriceBoard
 
 log = logging.getLogger("copytrade.engine")
-
-Alert = Callable[[str], None]
-"""Tells the operator something that needs a look. Must not block and must not raise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +67,7 @@ class Services:
     venues: dict[str, Venue]
     rules: CopyRules
     limits: Limits
-    alert: Alert
+    tell: Tell
     started_at: datetime
     markets: Markets
     closing: asyncio.Event = field(default_factory=asyncio.Event)
@@ -78,6 +75,10 @@ class Services:
     fills: FillFollower = field(init=False)
     keeper: LimitKeeper = field(init=False)
     sends_in_flight: int = 0
+
+    def alert(self, kind: AlertKind, text: str, account: AccountId | None = None) -> None:
+        """Tell the operator something that needs a look; `account` is the one that it concerns."""
+        self.tell(Alert(kind, text, account))
 
     def instrument(self, account_venue: str, symbol: str) -> Instrument | None:
         return self.markets.instrument(account_venue, symbol)

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from copytrade.domain.alerts import AlertKind
 from copytrade.domain.errors import CredentialsRejected, LedgerError, VenueError, VenueUnavailable
 from copytrade.domain.events import Event
 from copytrade.domain.venue import ExecutionStatus, VenueOrder
@@ -85,7 +86,11 @@ class Watcher:
                     async for order in changes:
                         if order is None:
                             if told:
-                                self._services.alert(f"{self._account}: the stream of its orders is up again")
+                                self._services.alert(
+                                    AlertKind.STREAM_UP,
+                                    f"{self._account}: the stream of its orders is up again",
+                                    self._account,
+                                )
                             up_since, self.stream_up, told = up_since or loop.time(), True, False
                             self._look.set()
                         else:
@@ -105,8 +110,10 @@ class Watcher:
                 if not told and (rejected or loop.time() - down_since > _ALERT_AFTER_S):
                     told = True
                     self._services.alert(
+                        AlertKind.STREAM_DOWN,
                         f"{self._account}: the stream of its orders is down ({error}); orders by hand are looked for "
-                        f"every {self._rules.poll_s:g} s until it is up again"
+                        f"every {self._rules.poll_s:g} s until it is up again",
+                        self._account,
                     )
                 wait_s = _REJECTED_S if rejected else _AGAIN_S[min(failures, len(_AGAIN_S)) - 1]
             self._look.set()
@@ -129,11 +136,15 @@ class Watcher:
                 if not told and not self.stream_up and loop.time() - blind_since > _ALERT_AFTER_S:
                     told = True
                     self._services.alert(
-                        f"{self._account}: orders by hand cannot be seen ({error}); they are dealt with once they can"
+                        AlertKind.ORDERS_UNSEEN,
+                        f"{self._account}: orders by hand cannot be seen ({error}); they are dealt with once they can",
+                        self._account,
                     )
             else:
                 if told:
-                    self._services.alert(f"{self._account}: orders by hand are seen again")
+                    self._services.alert(
+                        AlertKind.ORDERS_SEEN, f"{self._account}: orders by hand are seen again", self._account
+                    )
                 blind_since, told = loop.time(), False
             # A key with few requests to spend must have some left for its orders: half of the time it is not asked.
             took_s = loop.time() - began
@@ -179,13 +190,17 @@ class Watcher:
         rest = [each for each in self._hand.passed.history.values() if each.status is ExecutionStatus.OPEN]
         if rest:
             self._services.alert(
-                f"{self._account}: orders that rest since before it was watched are not copied: {_named(rest)}"
+                AlertKind.NOT_COPIED,
+                f"{self._account}: orders that rest since before it was watched are not copied: {_named(rest)}",
+                self._account,
             )
         missed = list(self._hand.passed.gap.values())
         if missed:
             self._services.alert(
+                AlertKind.NOT_COPIED,
                 f"{self._account}: orders placed by hand while nobody watched are not copied (master.watch_gap: "
-                f"report): {_named(missed)}; compare the followers' positions with the master's"
+                f"report): {_named(missed)}; compare the followers' positions with the master's",
+                self._account,
             )
 
     # -- both --------------------------------------------------------------------------------------------------------
@@ -207,8 +222,10 @@ class Watcher:
                     if order.venue_order_id not in self._odd:
                         self._odd.add(order.venue_order_id)
                         self._services.alert(
+                            AlertKind.NOT_COPIED,
                             f"{self._account}: order {order.venue_order_id} in {order.symbol}, placed by hand, could "
-                            f"not be taken in ({type(error).__name__}): compare the followers' positions"
+                            f"not be taken in ({type(error).__name__}): compare the followers' positions",
+                            self._account,
                         )
 
     def _look_soon(self) -> None:

@@ -13,13 +13,14 @@ import asyncio
 import logging
 import random
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from copytrade.domain.account import AccountId, Mode, venue_of
+from copytrade.domain.alerts import Alert, AlertKind, Tell
 from copytrade.domain.errors import CopyTradeError, LedgerError
 from copytrade.domain.events import Event
 from copytrade.domain.instrument import Instrument
@@ -151,7 +152,13 @@ class IndependentAccount:
             except Exception as error:
                 log.exception("%s: a cycle failed", self.account)
                 self._trouble = f"{type(error).__name__}: {error}"
-                self._owner.tell(f"{self.account} trades by itself, and a cycle of it failed: {self._trouble}")
+                self._owner.tell(
+                    Alert(
+                        AlertKind.INDEPENDENT,
+                        f"{self.account} trades by itself, and a cycle of it failed: {self._trouble}",
+                        self.account,
+                    )
+                )
             now = self._owner.system.engine.services.clock()
             self.health.ended(now, loop.time() - began_s, self._trouble)
             # Cycles begin in step; one that took too long does not make the next ones follow at once.
@@ -180,9 +187,9 @@ class IndependentAccount:
         member = self._owner.system.engine.services.roster.get(self.account)
         return guards if member is None else replace(guards, blocked=guards.blocked | member.terms.blocked)
 
-    def _tell(self, text: str) -> None:
-        self._trouble = text
-        self._owner.tell(f"{self.account}: {text}")
+    def _tell(self, alert: Alert) -> None:
+        self._trouble = alert.text
+        self._owner.tell(replace(alert, text=f"{self.account}: {alert.text}", account=self.account))
 
     async def _pause(self, seconds: float) -> None:
         try:
@@ -198,7 +205,7 @@ class Independents:
     strategy: Strategy
     data: SharedMarketData
 
-    def __init__(self, system: System, tell: Callable[[str], None]) -> None:
+    def __init__(self, system: System, tell: Tell) -> None:
         self.system = system
         self.tell = tell
         self.rules = independent_rules(system.settings)
@@ -237,7 +244,7 @@ class Independents:
             change = change_of_sides(services, member)
             if isinstance(change, str):
                 if self._waiting.get(account) is None:
-                    self.tell(change)
+                    self.tell(Alert(AlertKind.INDEPENDENT, change, account))
                 self._waiting[account] = change
             elif change is not None:
                 await self._change(account, change)
@@ -280,7 +287,9 @@ class Independents:
                 self._made = True
             except CopyTradeError as error:
                 self._made = False
-                self.tell(f"no account can trade by itself: {error} (independent.strategy)")
+                self.tell(
+                    Alert(AlertKind.INDEPENDENT, f"no account can trade by itself: {error} (independent.strategy)")
+                )
         if not self._made:
             self._waiting[account] = "there is no strategy: see independent.strategy"
         return self._made
@@ -300,9 +309,11 @@ class Independents:
         await services.ledger.append([change], hurry=True)
         self._waiting.pop(account, None)
         if account in services.ledger.state.standing.alone:
-            self.tell(f"{account} trades by itself from now on, and is not copied to")
+            self.tell(
+                Alert(AlertKind.INDEPENDENT, f"{account} trades by itself from now on, and is not copied to", account)
+            )
             return
-        self.tell(f"{account} is copied to again")
+        self.tell(Alert(AlertKind.INDEPENDENT, f"{account} is copied to again", account))
         loop = self._loops.pop(account, None)
         if loop is not None:
             loop.stop()

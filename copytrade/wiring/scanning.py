@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+from copytrade.domain.alerts import Alert, AlertKind, Tell
 from copytrade.domain.candles import DayFigures
 from copytrade.domain.errors import VenueError
 from copytrade.domain.instrument import Instrument
@@ -57,7 +58,7 @@ class Scanner:
         services: Services,
         needs: Needs,
         asked: Asked,
-        tell: Callable[[str], None],
+        tell: Tell,
         blocked: Callable[[], frozenset[str]] = frozenset,
     ) -> None:
         """`venue` is the account's; `blocked` markets are passed by."""
@@ -194,8 +195,11 @@ class VenueScan:
             if self.breaker.failed(self._loop_s()):
                 rules = self._rules
                 self._scanner.tell(
-                    f"{self._venue} is not scanned for {rules.open_for_s:g} s: {rules.errors_to_open} errors in a row, "
-                    f"the last: {error}"
+                    Alert(
+                        AlertKind.SCAN_STOPPED,
+                        f"{self._venue} is not scanned for {rules.open_for_s:g} s: {rules.errors_to_open} errors in a "
+                        f"row, the last: {error}",
+                    )
                 )
             return None
         except ValueError as error:  # the market's own: a venue that sends such candles has answered

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from copytrade.domain.alerts import Alert, AlertKind, Tell
 from copytrade.domain.errors import CopyTradeError
 from copytrade.domain.money import Amount
 from copytrade.settings.model import Settings
@@ -93,7 +93,7 @@ def scan_settings(settings: Settings) -> ScanSettings:
     return settings.scan
 
 
-def make_runner(system: System, tell: Callable[[str], None]) -> StrategyRunner | None:
+def make_runner(system: System, tell: Tell) -> StrategyRunner | None:
     """What runs the master's strategy on a system that has started; None without a strategy.
 
     Raises `CopyTradeError`, as `make_strategy` does.
@@ -112,8 +112,11 @@ def make_runner(system: System, tell: Callable[[str], None]) -> StrategyRunner |
     )  # fmt: skip
     if others:
         tell(
-            f"nobody looks after {', '.join(others)}: the strategy that opened it does not run now; set "
-            "master.strategy back to it, or sell with python -m copytrade trade"
+            Alert(
+                AlertKind.STRATEGY,
+                f"nobody looks after {', '.join(others)}: the strategy that opened it does not run now; set "
+                "master.strategy back to it, or sell with python -m copytrade trade",
+            )
         )
     data = MarketData(system.ground.venues)
     return StrategyRunner(

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from copytrade.domain.account import AccountId, venue_of
+from copytrade.domain.alerts import Alert, AlertKind, Tell
 from copytrade.domain.errors import CopyTradeError, LedgerError, Refused, VenueError
 from copytrade.domain.events import StrategyNoted
 from copytrade.domain.ids import master_order_id
@@ -73,7 +74,7 @@ class StrategyRunner:
         guards: Callable[[], EntryGuards],
         data: MarketData,
         scan: Callable[[], ScanSettings],
-        tell: Callable[[str], None],
+        tell: Tell,
     ) -> None:
         """`guards` and `scan` are asked each time, so that changed settings count at once; `tell` is for people."""
         self._seat = seat
@@ -337,4 +338,4 @@ class StrategyRunner:
         cause = str(error.reason) if isinstance(error, Refused) else text
         if self._told.get(about) != cause:
             self._told[about] = cause
-            self._tell(text)
+            self._tell(Alert(AlertKind.STRATEGY, text))

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from copytrade.domain.account import AccountId
+from copytrade.domain.alerts import Alert, AlertKind, Tell
 from copytrade.domain.copy import Decision
 from copytrade.domain.money import Amount
 from copytrade.domain.signal import Signal
@@ -45,7 +46,7 @@ def utc_now() -> datetime:
 class Hooks:
     """Who hears of things, and what a caller may exchange. `adjust` sees the wiring before the engine does."""
 
-    alert: Callable[[str], None] = log.warning
+    alert: Tell = lambda alert: log.warning("%s", alert)
     planned: Callable[[Signal, tuple[Decision, ...]], None] = lambda signal, copies: None
     adjust: Callable[[Wiring], Wiring] = lambda wiring: wiring
     clock: Clock = utc_now
@@ -157,8 +158,12 @@ class System:
         for (account, symbol), quantity in self.ledger.state.positions.items():
             if account not in followers and account != master and quantity:
                 self._hooks.alert(
-                    f"{account} holds {quantity} copied {symbol} and is in no user file: its exits cannot be placed; "
-                    "enrol it again (enabled: false is enough), or close the position by hand"
+                    Alert(
+                        AlertKind.EXIT_IMPOSSIBLE,
+                        f"{account} holds {quantity} copied {symbol} and is in no user file: its exits cannot be "
+                        "placed; enrol it again (enabled: false is enough), or close the position by hand",
+                        account,
+                    )
                 )
 
 

@@ -79,7 +79,7 @@ async def test_the_worker_tells_news_and_nothing_twice(world: World) -> None:
     async def look() -> list[str]:
         told.clear()
         async with System(paths_of(world), {}, Hooks(), Redactor()) as system:
-            await Checkup(system, told.append).once()
+            await Checkup(system, lambda alert: told.append(alert.text)).once()
         return list(told)
 
     assert await look() == []
@@ -102,5 +102,5 @@ async def test_a_damaged_memory_of_what_was_told_only_tells_again(world: World, 
     (world.state / TOLD_FILE).write_bytes(damage)
     told: list[str] = []
     async with System(paths_of(world), {}, Hooks(), Redactor()) as system:
-        await Checkup(system, told.append).once()
+        await Checkup(system, lambda alert: told.append(alert.text)).once()
     assert any("bob_jones" in line for line in told)

@@ -12,10 +12,12 @@ from notify_lab import PASSWORD, mailbox, webhook
 
 from copytrade.console.attending import Attendants
 from copytrade.console.notify import watching
-from copytrade.console.notify.notices import Level, Notice, of_alert, wants
+from copytrade.console.notify.notices import EVENTS, TOLD_AS, Level, Notice, of_alert, wants
 from copytrade.console.notify.sending import WAITING_MAX, Outbox, apprise_delivery
 from copytrade.console.notify.watching import Notifier, daily_summary, next_daily
 from copytrade.console.operations import trade
+from copytrade.domain.account import AccountId
+from copytrade.domain.alerts import Alert, AlertKind
 from copytrade.settings.notify import NotifyTarget, secret_parts
 from copytrade.settings.redaction import Redactor
 from copytrade.settings.secret import Secret
@@ -144,25 +146,34 @@ def test_a_library_that_raises_is_not_the_end() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "event", "level", "account"),
+    ("kind", "about", "event", "level", "account"),
     [
-        ("kill switch: off -> halt", "kill_switch", "ERROR", ""),
-        ("kill switch: halt -> off", "kill_switch", "WARNING", ""),
-        ("kraken:ann is parked: the venue rejects the API key (x); run check", "parked", "ERROR", "kraken:ann"),
-        ("kraken:master is parked: x (y)", "parked", "ERROR", ""),
-        ("okx:ann works again", "parked", "INFO", "okx:ann"),
-        ("an exit of BTC/USD for kraken:ann is held: x; unkill --place-exits places it", "held", "ERROR", "kraken:ann"),
-        ("kraken:ann: max_drawdown has tripped (20 %): entries are blocked", "limits", "ERROR", "kraken:ann"),
-        ("drift: kraken:ann sells 1 BTC/USD that the master no longer holds", "drift", "WARNING", "kraken:ann"),
-        ("okx does not answer (x); trying until it does", "venue", "ERROR", ""),
-        ("kraken:ann is not connected: bad key", "venue", "WARNING", "kraken:ann"),
-        ("check: kraken:ann, kraken:ben: the key ends", "check", "WARNING", ""),
-        ("the ledger failed, nothing more is sent: x", "other", "ERROR", ""),
-        ("something nobody thought of", "other", "WARNING", ""),
+        (AlertKind.KILL_SWITCH_ON, None, "kill_switch", "ERROR", ""),
+        (AlertKind.KILL_SWITCH_OFF, None, "kill_switch", "WARNING", ""),
+        (AlertKind.PARKED, "kraken:ann", "parked", "ERROR", "kraken:ann"),
+        (AlertKind.PARKED, "kraken:master", "parked", "ERROR", ""),
+        (AlertKind.WORKS_AGAIN, "okx:ann", "parked", "INFO", "okx:ann"),
+        (AlertKind.EXIT_HELD, "kraken:ann", "held", "ERROR", "kraken:ann"),
+        (AlertKind.LIMIT_TRIPPED, "kraken:ann", "limits", "ERROR", "kraken:ann"),
+        (AlertKind.REPAIRED, "kraken:ann", "drift", "WARNING", "kraken:ann"),
+        (AlertKind.VENUE_DOWN, None, "venue", "ERROR", ""),
+        (AlertKind.NOT_CONNECTED, "kraken:ann", "venue", "WARNING", "kraken:ann"),
+        (AlertKind.CHECK_NEWS, None, "check", "WARNING", ""),
+        (AlertKind.LEDGER_FAILED, None, "other", "ERROR", ""),
     ],
 )
-def test_alerts_are_told_for_what_they_are(text: str, event: str, level: str, account: str) -> None:
-    assert of_alert(text) == Notice(event, Level[level], text, account)
+def test_alerts_are_told_for_what_they_are(
+    kind: AlertKind, about: str | None, event: str, level: str, account: str
+) -> None:
+    """Whatever their words: these would all be about the kill switch, and about somebody else."""
+    text = "kill switch: off -> halt, says okx:zoe"
+    made = of_alert(Alert(kind, text, None if about is None else AccountId(about)))
+    assert made == Notice(event, Level[level], text, account)
+
+
+def test_every_kind_of_alert_is_told_as_something_that_can_be_asked_for() -> None:
+    assert set(TOLD_AS) == set(AlertKind)
+    assert {event for event, _ in TOLD_AS.values()} <= set(EVENTS)
 
 
 @pytest.mark.parametrize(
@@ -213,6 +224,11 @@ def test_the_next_summary_is_at_its_hour() -> None:
 # -- a running system --------------------------------------------------------------------------------------------------
 
 
+def parked(account: str) -> Alert:
+    text = f"{account} is parked: the venue rejects the API key (x)"
+    return Alert(AlertKind.PARKED, text, AccountId(account))
+
+
 def paths_of(world: World) -> Paths:
     return Paths(world.config, world.users_dir, world.state, world.root / ".env")
 
@@ -240,8 +256,8 @@ async def test_fills_failures_and_alerts_reach_whom_they_are_for(world: World, m
             assert sorted(sums.texts)[1].startswith("the master bought 0.0")
             assert sorted(alice.texts)[0].startswith("alice_smith bought 0.0")
             assert not [text for text in alice.texts if "bob" in text]
-            notifier.alert("kraken:bob_jones is parked: the venue rejects the API key (x)")
-            notifier.alert("kraken:alice_smith is parked: the venue rejects the API key (x)")
+            notifier.alert(parked("kraken:bob_jones"))
+            notifier.alert(parked("kraken:alice_smith"))
             ops.arrivals.until(2)
             alice.arrivals.until(3)
             assert "alice_smith is parked" in alice.texts[2]
@@ -270,7 +286,7 @@ async def test_an_address_that_is_none_is_told_and_the_others_work(world: World)
     told: list[str] = []
     async with System(paths_of(world), {}, Hooks(), Redactor()) as system:
         attendants = Attendants(system, str, now)
-        attendants.start(None, told.append)
+        attendants.start(None, lambda alert: told.append(alert.text))
         await attendants.stop()
         warnings = system.loaded.warnings
     assert told == ["notify: NOTIFY_BAD is no address that Apprise knows: nobody is told there"]

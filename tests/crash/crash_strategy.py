@@ -85,7 +85,8 @@ async def decide(system: System, step: dict[str, Any], world: Path) -> None:
     for attempt in range(_TRIES_MAX):
         told: list[str] = []
         runner = StrategyRunner(
-            seat, strategy, EntryGuards, MarketData(system.ground.venues), ScanSettings, told.append
+            seat, strategy, EntryGuards, MarketData(system.ground.venues), ScanSettings,
+            lambda alert, told=told: told.append(alert.text),  # type: ignore[misc]
         )
         await runner.answer([(instrument, candles)])
         if not told:

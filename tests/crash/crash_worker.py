@@ -53,7 +53,7 @@ async def trade(job: dict[str, Any]) -> int:
     def adjust(wiring: Wiring) -> Wiring:
         return with_boundaries(quickly(wiring) if resting else wiring, killer, **controls)
 
-    hooks = Hooks(alert=logging.warning, adjust=adjust)
+    hooks = Hooks(alert=lambda alert: logging.warning("%s", alert), adjust=adjust)
     paths = Paths(world / "copytrade.yaml", world / "users", world / "state", world / ".env")
     async with System(paths, job["environ"], hooks, Redactor()) as system:
         done = await tell(system, job["steps"], job, killer) if resting else True

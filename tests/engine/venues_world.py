@@ -174,7 +174,7 @@ class VenuesWorld:
         def adjusted(wiring: Wiring) -> Wiring:
             return adjust(replace(wiring, limits=replace(wiring.limits, **self.limits)))
 
-        hooks = Hooks(self.alerts.append, self._planned, adjusted, self.clock.utc)
+        hooks = Hooks(lambda alert: self.alerts.append(alert.text), self._planned, adjusted, self.clock.utc)
         async with System(self.paths, self.environ, hooks, self.redactor) as system:
             yield VenuesDesk(self, system)  # type: ignore[arg-type]
 

@@ -38,7 +38,7 @@ def _world(tmp_path: Path, strategy: str = "Loner", **more: Any) -> World:
 @contextlib.asynccontextmanager
 async def _running(desk: Desk) -> AsyncIterator[tuple[Independents, list[str]]]:
     said: list[str] = []
-    independents = Independents(desk.system, said.append)
+    independents = Independents(desk.system, lambda alert: said.append(alert.text))
     task = asyncio.create_task(independents.run())
     try:
         yield independents, said

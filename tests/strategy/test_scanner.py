@@ -70,7 +70,8 @@ async def scanning(
     with World(tmp_path) as world:
         async with world.trading() as desk, markets(tmp_path, *venues) as lab:
             scanner = Scanner(
-                "kraken", lab.data, lambda: ScanSettings(**settings), desk.engine.services, NEEDS, listener, told.append
+                "kraken", lab.data, lambda: ScanSettings(**settings), desk.engine.services, NEEDS, listener,
+                lambda alert: told.append(alert.text),
             )
             yield Scanning(world, lab, scanner, VenueScan(scanner, "kraken"), listener, told)
 

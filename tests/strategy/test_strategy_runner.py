@@ -73,7 +73,9 @@ async def stage(world: World, strategy: Any, guards: EntryGuards | None = None) 
         services = engine.services
         seat = Seat(services.roster.master.terms.account, services, engine.desk.place, engine.refresher.now)
         data = MarketData(desk.system.ground.venues)
-        runner = StrategyRunner(seat, strategy, lambda: guards or EntryGuards(), data, ScanSettings, told.append)
+        runner = StrategyRunner(
+            seat, strategy, lambda: guards or EntryGuards(), data, ScanSettings, lambda alert: told.append(alert.text)
+        )
         yield Stage(desk, runner, told)
 
 
@@ -236,7 +238,7 @@ async def test_apex_runs_as_the_settings_say(tmp_path: Path) -> None:
     with World(tmp_path, settings=settings, simulator={"volatility": 0.0002}) as world:
         async with world.trading() as desk:
             told: list[str] = []
-            runner = make_runner(desk.system, told.append)
+            runner = make_runner(desk.system, lambda alert: told.append(alert.text))
             assert runner is not None
             assert runner.watched() == ["BTC/USD", "ETH/USD"]
             await runner.step()
@@ -249,7 +251,7 @@ async def test_what_another_strategy_left_behind_is_told(tmp_path: Path) -> None
             await on.step()
         async with world.trading() as desk:
             told: list[str] = []
-            make_runner(desk.system, told.append)
+            make_runner(desk.system, lambda alert: told.append(alert.text))
             assert any("nobody looks after BTC/USD (of scripted)" in text for text in told)
 
 

@@ -183,7 +183,7 @@ class World:
         def adjusted(wiring: Wiring) -> Wiring:
             return adjust(replace(wiring, limits=self._limits(wiring.limits)))
 
-        hooks = Hooks(self.alerts.append, self._planned, adjusted, self.clock.utc)
+        hooks = Hooks(lambda alert: self.alerts.append(alert.text), self._planned, adjusted, self.clock.utc)
         async with System(self.paths, self.environ, hooks, self.redactor) as system:
             yield Desk(self, system)
 

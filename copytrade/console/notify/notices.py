@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import get_args
 
-from copytrade.domain.account import MASTER_USER
-from copytrade.settings.fields import VENUES
+from copytrade.domain.account import MASTER_USER, user_of
+from copytrade.domain.alerts import Alert, AlertKind
 from copytrade.settings.notify import NotifyEvent, NotifyTarget
 
 
@@ -32,39 +31,36 @@ class Notice:
     account: str = ""
 
 
-# The first that is found in an alert's text says what it is about.
-_ALERTS: tuple[tuple[str, str, Level], ...] = (
-    (r"^kill switch: .* -> off$", "kill_switch", Level.WARNING),
-    (r"kill switch", "kill_switch", Level.ERROR),
-    (r"^check: .*: no longer so: ", "check", Level.INFO),
-    (r"^check: ", "check", Level.WARNING),
-    (r" is parked: ", "parked", Level.ERROR),
-    (r" works again$", "parked", Level.INFO),
-    (r"^an exit .* is held: |exits cannot be placed|could not be closed", "held", Level.ERROR),
-    (r"^the held exit ", "held", Level.INFO),
-    (r" has tripped \(", "limits", Level.ERROR),
-    (r" is armed again \(", "limits", Level.INFO),
-    (r"^drift: | was copied: .* is gone by ", "drift", Level.WARNING),
-    (r" does not answer|stream of its orders is down|venue cannot be asked", "venue", Level.ERROR),
-    (r"stream of its orders is up again|are seen again$", "venue", Level.INFO),
-    (r" is not connected: ", "venue", Level.WARNING),
-    (r"was refused|still refused|could not be cancelled", "failures", Level.WARNING),
-    (r"^the ledger failed|a background task failed", "other", Level.ERROR),
-)
-_COMPILED = tuple((re.compile(pattern), event, level) for pattern, event, level in _ALERTS)
-_ACCOUNT = re.compile(rf"\b(?:{'|'.join(VENUES)}):([a-z0-9][a-z0-9_-]{{0,63}})")
+_W, _E, _I = Level.WARNING, Level.ERROR, Level.INFO
+TOLD_AS: dict[AlertKind, tuple[NotifyEvent, Level]] = {
+    AlertKind.KILL_SWITCH_ON: ("kill_switch", _E), AlertKind.KILL_SWITCH_OFF: ("kill_switch", _W),
+    AlertKind.FLATTENED: ("kill_switch", _E),
+    AlertKind.LEDGER_FAILED: ("other", _E), AlertKind.TASK_FAILED: ("other", _E),
+    AlertKind.RECORD_NOT_KEPT: ("other", _W), AlertKind.CANNOT_TELL: ("other", _W),
+    AlertKind.PARKED: ("parked", _E), AlertKind.WORKS_AGAIN: ("parked", _I),
+    AlertKind.LIMIT_TRIPPED: ("limits", _E), AlertKind.LIMIT_ARMED: ("limits", _I),
+    AlertKind.JOINED: ("other", _W), AlertKind.LEFT_HOLDING: ("other", _W),
+    AlertKind.CHECK_NEWS: ("check", _W), AlertKind.CHECK_OVER: ("check", _I),
+    AlertKind.NOT_CONNECTED: ("venue", _W), AlertKind.VENUE_DOWN: ("venue", _E),
+    AlertKind.OUTCOME_UNKNOWN: ("venue", _E), AlertKind.STREAM_DOWN: ("venue", _E), AlertKind.STREAM_UP: ("venue", _I),
+    AlertKind.ORDERS_UNSEEN: ("venue", _E), AlertKind.ORDERS_SEEN: ("venue", _I),
+    AlertKind.SCAN_STOPPED: ("venue", _W),
+    AlertKind.EXIT_HELD: ("held", _E), AlertKind.EXIT_IMPOSSIBLE: ("held", _E),
+    AlertKind.EXIT_TRIED_AGAIN: ("held", _I),
+    AlertKind.ORDER_REFUSED: ("failures", _W), AlertKind.CANCEL_FAILED: ("failures", _W),
+    AlertKind.FILLS_UNREADABLE: ("failures", _W), AlertKind.ORDER_STILL_OPEN: ("failures", _W),
+    AlertKind.NOT_PLANNED: ("failures", _E), AlertKind.NOT_COPIED: ("failures", _W),
+    AlertKind.REPAIRED: ("drift", _W), AlertKind.POSITION_GONE: ("drift", _W), AlertKind.SIZED_BY_SHARE: ("drift", _W),
+    AlertKind.STRATEGY: ("other", _W), AlertKind.INDEPENDENT: ("other", _W),
+}  # fmt: skip
+"""What each kind of alert is told as. All kinds are in it: a test walks them."""
 
 
-def of_alert(text: str) -> Notice:
-    """The notice that an alert to the operator makes."""
-    event, level = "other", Level.WARNING
-    for pattern, about, grave in _COMPILED:
-        if pattern.search(text):
-            event, level = about, grave
-            break
-    named = {found.group(0) for found in _ACCOUNT.finditer(text)}
-    one = next(iter(named)) if len(named) == 1 else ""
-    return Notice(event, level, text, "" if one.endswith(f":{MASTER_USER}") else one)
+def of_alert(alert: Alert) -> Notice:
+    """The notice that an alert to the operator makes. What is about the master's account concerns everybody."""
+    event, level = TOLD_AS[alert.kind]
+    about = alert.account
+    return Notice(event, level, alert.text, "" if about is None or user_of(about) == MASTER_USER else about)
 
 
 def concerns(target: NotifyTarget, account: str) -> bool:

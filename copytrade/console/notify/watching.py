@@ -15,6 +15,7 @@ from pathlib import Path
 from copytrade.console.notify.fills import Outcomes, notices_of
 from copytrade.console.notify.notices import Level, Notice, of_alert, wants
 from copytrade.console.notify.sending import Deliver, Outbox, apprise_delivery
+from copytrade.domain.alerts import Alert
 from copytrade.domain.errors import LedgerError
 from copytrade.domain.order import OrderState, Role
 from copytrade.ledger.reader import LedgerReader
@@ -71,10 +72,10 @@ class Notifier:
         for told in self._told:
             told.outbox.close()
 
-    def alert(self, text: str) -> None:
+    def alert(self, alert: Alert) -> None:
         """Something that the operator was told."""
         if self._told:
-            self.tell(of_alert(text))
+            self.tell(of_alert(alert))
 
     def tell(self, notice: Notice) -> None:
         for told in self._told:

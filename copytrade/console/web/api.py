@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
 from copytrade.console.web.actions import NotOffered
+from copytrade.console.web.audit import not_kept
 from copytrade.console.web.guard import Visitor
 from copytrade.console.web.hub import TooManyWatchers
 from copytrade.console.web.records import ORDERS_MAX
@@ -221,14 +222,14 @@ async def _act(
     try:
         await note("asked")
     except OSError as error:
-        parts.tail.alert(f"the console's audit trail cannot be written: {error}")
+        parts.alert(not_kept(error))
         if not always:
             return answer({"error": f"not done: the audit trail cannot be written ({error.strerror})"}, 503)
     status, result = await _done(parts, what, do)
     try:
         await note("done" if status == 200 else "failed", **result)
     except OSError as error:
-        parts.tail.alert(f"the console's audit trail cannot be written: {error}")
+        parts.alert(not_kept(error))
     return answer(result, status)
 
 

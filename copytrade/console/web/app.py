@@ -18,6 +18,7 @@ from copytrade.console.web.hub import Hub
 from copytrade.console.web.logtail import LogTail
 from copytrade.console.web.records import Records
 from copytrade.console.web.sources import Sources
+from copytrade.domain.alerts import Tell
 from copytrade.settings.console import ConsoleSettings
 
 Probe = Callable[[], tuple[bool, str]]
@@ -51,6 +52,7 @@ class Parts:
     names: Names
     cookie_name: str
     redact: Callable[[str], str]
+    alert: Tell
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+from copytrade.domain.alerts import Alert, AlertKind
+
 AUDIT_FILE = "console_audit.jsonl"
 _TAIL_BYTES = 256 << 10  # as far back as the page shows; older lines are in the file
 _START = "0" * 64
@@ -87,6 +89,11 @@ class AuditFile:
             return []
         lines = text.splitlines()
         return lines[1:] if size > _TAIL_BYTES else lines
+
+
+def not_kept(error: OSError) -> Alert:
+    """What the operator is told when a record cannot be kept."""
+    return Alert(AlertKind.RECORD_NOT_KEPT, f"the console's audit trail cannot be written: {error}")
 
 
 def chained(before: str, body: Json) -> str:

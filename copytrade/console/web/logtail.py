@@ -8,6 +8,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from copytrade.domain.alerts import Alert
+
 LINES_MAX = 500  # a few screens; the log itself is elsewhere
 _LINE_CHARACTERS_MAX = 400  # 500 of these stay well under what a page may weigh
 _KEPT_CHARACTERS_MAX = 4000  # of a line before it is redacted; far more than is shown, so that no secret is cut in two
@@ -42,10 +44,10 @@ class LogTail(logging.Handler):
         except Exception:  # a line that cannot be shown must not stop what it tells of
             self.handleError(record)
 
-    def alert(self, text: str) -> None:
+    def alert(self, alert: Alert) -> None:
         """Something that the operator was told."""
         with self.lock or logging._lock:  # type: ignore[attr-defined]
-            self._add(datetime.now(UTC), "alert", "copytrade", text)
+            self._add(datetime.now(UTC), "alert", "copytrade", alert.text)
 
     @property
     def last(self) -> int:

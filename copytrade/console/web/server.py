@@ -26,6 +26,7 @@ from copytrade.console.web.hub import Hub
 from copytrade.console.web.logtail import LogTail
 from copytrade.console.web.records import Records
 from copytrade.console.web.sources import Sources
+from copytrade.domain.alerts import Tell
 from copytrade.settings.console import ConsoleSettings
 
 log = logging.getLogger("copytrade.console")
@@ -63,6 +64,7 @@ class ConsoleServer:
         redact: Callable[[str], str],
         clock: Callable[[], datetime],
         audit: AuditTrail | None = None,
+        alert: Tell | None = None,
     ) -> None:
         self._settings = settings
         self._sources = sources
@@ -73,6 +75,7 @@ class ConsoleServer:
         self._records = Records(ledger, redact)
         self._hub = Hub(sources, self._records, ledger, tail, redact)
         self._audit = audit or AuditFile(state, clock, redact)
+        self._alert = alert or tail.alert
         self._tokens = TokenFile(state)
         self._server: _Server | None = None
         self._task: asyncio.Task[None] | None = None
@@ -144,7 +147,7 @@ class ConsoleServer:
                 audit=self._audit, tail=self._tail, tokens=self._tokens,
                 sessions=Sessions(self._tokens, settings.session_hours * 3600, time.monotonic),
                 brake=Brake(time.monotonic), probes=self._probes, names=Names.of(settings, self.port),
-                cookie_name=f"__Host-{name}" if settings.secure else name, redact=self._redact,
+                cookie_name=f"__Host-{name}" if settings.secure else name, redact=self._redact, alert=self._alert,
             )
         )  # fmt: skip
 

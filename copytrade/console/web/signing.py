@@ -9,6 +9,7 @@ from urllib.parse import parse_qs
 from fastapi import FastAPI, Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
+from copytrade.console.web.audit import not_kept
 from copytrade.console.web.guard import Visitor
 from copytrade.console.web.pages import render
 
@@ -83,7 +84,7 @@ async def _note(parts: Parts, who: str, where: str, what: str) -> None:
     try:
         await parts.audit.record(who, where, what)
     except OSError as error:
-        parts.tail.alert(f"the console's audit trail cannot be written: {error}")
+        parts.alert(not_kept(error))
 
 
 def _name(typed: str) -> str:

@@ -17,6 +17,7 @@ from copytrade.console.web.logtail import LogTail
 from copytrade.console.web.server import CannotServe, ConsoleServer
 from copytrade.console.web.sources import DriftProvider, EngineSources, FactsProvider
 from copytrade.domain.account import Mode
+from copytrade.domain.alerts import Tell
 from copytrade.settings.redaction import Redactor
 from copytrade.wiring.paths import Paths
 from copytrade.wiring.system import System
@@ -38,6 +39,7 @@ async def start_console(
     metrics: MetricsText | None = None,
     reconcile: Callable[[str | None], Any] | None = None,
     flatten: Callable[[str], Any] | None = None,
+    alert: Tell | None = None,
 ) -> ConsoleServer | None:
     """Serve it and tell where; None when that cannot be done, which is told too. Never raises."""
     settings, engine = system.settings, system.engine
@@ -48,7 +50,7 @@ async def start_console(
     actions = EngineActions(engine, mode_setter(system.paths), reconcile, flatten)
     server = ConsoleServer(
         settings.console, system.paths.state, system.paths.ledger, sources, actions, probes(system, metrics), tail,
-        redactor.redact, engine.services.clock,
+        redactor.redact, engine.services.clock, alert=alert,
     )  # fmt: skip
     try:
         await server.start()

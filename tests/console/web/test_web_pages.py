@@ -19,6 +19,7 @@ from copytrade.console.web.actions import EngineActions
 from copytrade.console.web.hub import SUBSCRIBERS_MAX
 from copytrade.console.web.pages import statics
 from copytrade.domain.account import Mode
+from copytrade.domain.alerts import Alert, AlertKind
 from copytrade.domain.errors import BadRequest
 from copytrade.ledger.reader import LedgerReader
 from copytrade.settings.console import ConsoleSettings
@@ -32,6 +33,10 @@ ALICE = "kraken:alice_smith"
 async def seat(tmp_path: Path) -> AsyncIterator[Seat]:
     async with small_desk(tmp_path) as desk, seated(desk) as made:
         yield made
+
+
+def alert(text: str) -> Alert:
+    return Alert(AlertKind.VENUE_DOWN, text)
 
 
 def rows(body: Any) -> dict[str, dict[str, Any]]:
@@ -137,7 +142,7 @@ async def test_health_and_the_probes(tmp_path: Path) -> None:
 
 
 async def test_the_log_page_has_alerts_and_warnings(seat: Seat) -> None:
-    seat.tail.alert("the venue is down")
+    seat.tail.alert(alert("the venue is down"))
     lines = (await seat.get("/api/log"))["lines"]
     assert [line[2:] for line in lines][-1] == ["alert", "copytrade", "the venue is down"]
     assert (await seat.get(f"/api/log?after={lines[-1][0]}"))["lines"] == []
@@ -159,7 +164,7 @@ async def test_the_stream_begins_with_what_is_and_goes_on_with_what_changes(seat
             changed = rows({**await stream.next("overview"), "columns": columns})
             if ALICE in changed and changed[ALICE]["last"][4] == second and changed[ALICE]["last"][3] == "filled":
                 break
-        seat.tail.alert("look here")
+        seat.tail.alert(alert("look here"))
         assert [line[4] for line in (await stream.next("log"))["lines"]][-1] == "look here"
     async with streaming(seat.client, "signals", f"account:{ALICE}") as stream:
         third = await seat.desk.buy("300")
@@ -212,7 +217,7 @@ async def test_a_secret_at_the_end_of_a_shown_line_is_not_cut_open(seat: Seat) -
     secret = "S3CR3T-" + "0123456789abcdef" * 3
     seat.desk.world.redactor.add(secret)
     for filler in range(380, 401):
-        seat.tail.alert("x" * filler + secret)
+        seat.tail.alert(alert("x" * filler + secret))
     lines = (await seat.get("/api/log"))["lines"]
     assert len(lines) >= 21
     assert not any("S3CR" in line[4] for line in lines)
@@ -414,7 +419,7 @@ async def test_no_secret_in_any_page_or_answer(tmp_path: Path) -> None:
             world.fault("error", "alice_smith", error=error, count=1)
             signal = await desk.buy("1000")
             await desk.dealt_with(signal)
-            seat.tail.alert(f"the key {secrets[1]} was quoted")
+            seat.tail.alert(alert(f"the key {secrets[1]} was quoted"))
             desk.engine.services.roster.followers[follower("bob_jones")].unreachable = None
             await seat.act("/api/reconcile", account=secrets[2], confirm=secrets[2])
             written: dict[str, bytes] = {}
