@@ -16,7 +16,8 @@ class VenueFacts:
 
     `step`: the lot step of the market; less than that cannot be sold and may be left over. `fees_in_base`: a purchase
     brings less than it bought. `once_only`: a client order id that was used is never taken for a second order, so a
-    repeat without a look-up is answered as the same order. `settings`: the shortest waits that prove absence.
+    repeat without a look-up is answered as the same order. `dust_steps`: fewer lot steps than that may be left over
+    where fees are not told and are reckoned too high. `settings`: the shortest waits that prove absence.
     """
 
     symbol: str
@@ -26,6 +27,7 @@ class VenueFacts:
     settings: str
     fees_in_base: bool = False
     once_only: bool = False
+    dust_steps: int = 1
 
 
 # Kraken: a look-up proves absence 2.5 + 0.1 + 0.3 s after the worker's start.
@@ -52,7 +54,7 @@ VENUES = {
     "alpaca": VenueFacts(
         "BTC/USD", "USD", Decimal("1E-9"), "POST /v2/orders",
         "late_order_s: 2, late_exit_s: 1, clock_skew_max_s: 0.1, request_timeout_s: 2",
-        fees_in_base=True, once_only=True,
+        fees_in_base=True, once_only=True, dust_steps=8,
     ),
 }  # fmt: skip
 

@@ -94,10 +94,18 @@ def random_fault(chance: random.Random, venue: str) -> dict[str, Any]:
     return {"method": method, **chance.choice(FAULTS)}
 
 
-METHODS = {
-    "kraken": ("CancelOrder", "AddOrder", "QueryOrders"),
-    "binance": ("DELETE /api/v3/order", "POST /api/v3/order", "GET /api/v3/order"),
-}
+# What each venue calls a cancel, an order, and a look at one.
+CALLS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
+    "kraken": (("CancelOrder",), ("AddOrder",), ("QueryOrders",)),
+    "binance": (("DELETE /api/v3/order",), ("POST /api/v3/order",), ("GET /api/v3/order",)),
+    "coinbase": (("cancel_orders",), ("create_order",), ("get_order",)),
+    "alpaca": (("DELETE /v2/orders/{id}",), ("POST /v2/orders",), ("GET /v2/orders/{id}",)),
+    "okx": (
+        ("POST /trade/cancel-order", "POST /trade/cancel-algos"), ("POST /trade/order", "POST /trade/order-algo"),
+        ("GET /trade/order", "GET /trade/order-algo"),
+    ),
+}  # fmt: skip
+METHODS = {venue: tuple(name for names in calls for name in names) for venue, calls in CALLS.items()}
 FAULTS: tuple[dict[str, Any], ...] = (
     {"kind": "drop", "when": "after"}, {"kind": "drop", "when": "before"}, {"kind": "cut", "when": "after"},
     {"kind": "status", "when": "before", "status": 503}, {"kind": "status", "when": "after", "status": 502},

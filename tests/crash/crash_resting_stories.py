@@ -23,6 +23,9 @@ Step = dict[str, Any]
 SYMBOLS = {
     "kraken": ("BTC/USD", "ETH/USD", "SOL/USD", "XRP/USD", "LTC/USD", "LINK/USD", "AVAX/USD", "DOT/USD"),
     "binance": ("BTC/USDT", "ETH/USDT", "SOL/USDT", "LTC/USDT", "LINK/USDT", "AVAX/USDT", "DOT/USDT", "XRP/USDT"),
+    "coinbase": ("BTC/USD", "ETH/USD", "SOL/USD", "LTC/USD", "LINK/USD", "AVAX/USD", "DOT/USD", "XRP/USD"),
+    "alpaca": ("BTC/USD", "ETH/USD", "SOL/USD", "LTC/USD", "LINK/USD", "AVAX/USD", "DOT/USD", "XRP/USD"),
+    "okx": ("BTC/USDT", "ETH/USDT", "SOL/USDT", "LTC/USDT", "LINK/USDT", "AVAX/USDT", "DOT/USDT", "XRP/USDT"),
 }
 USD = "900"
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from crash_lab import SIGKILLED, Lab, Tally
 from crash_resting_evidence import examine_resting
+from crash_resting_random import CALLS
 from crash_resting_stories import STORIES, Markets, resting_world
 
 SEED = 20_240_609
@@ -22,10 +23,13 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(7_200 if ALL else 300)]  # A
 
 # What must come first in every story's life, so that an end before it is the same as for any other order.
 FIRST = "ledger MasterIntended: asked"
-VENUES = ("kraken", "binance")  # one without brackets, and one that has them
+VENUES = ("kraken", "binance", "coinbase", "alpaca", "okx")
 # What dies at these is dealt with by test_kill_nine.py: reads that change nothing, and the life of any order.
 ELSEWHERE = ("asked", "balances", "check_key", "quotes", "load_instruments", "find", "last look")
-KINDS = {"kraken": ("amended", "taken back", "hasty", "at profit", "at stop"), "binance": ("amended", "at profit")}
+KINDS = {
+    "kraken": ("amended", "taken back", "hasty", "at profit", "at stop"), "binance": ("amended", "at profit"),
+    "coinbase": ("amended", "at profit"), "alpaca": ("hasty", "at profit"), "okx": ("amended", "at profit"),
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -93,8 +97,6 @@ DEATHS = (
     ("OrderExecuted+SignalEmitted: asked", 1), ("OrderExecuted+SignalEmitted: durable", 1),
     ("OrderExecuted+SignalEmitted: durable", 2), ("market:", 1), ("market:", 2), ("CopyDecided: durable", 1),
 )  # fmt: skip
-METHODS = {"kraken": ("CancelOrder", "AddOrder", "QueryOrders"),
-           "binance": ("DELETE /api/v3/order", "POST /api/v3/order", "GET /api/v3/order")}  # fmt: skip
 FAULTS: tuple[dict[str, Any], ...] = (
     {"kind": "drop", "when": "after"}, {"kind": "drop", "when": "before"}, {"kind": "status", "when": "before"},
 )  # fmt: skip
@@ -109,7 +111,8 @@ def test_killed_while_the_venue_misbehaves(lab: Lab, markets: Markets, venue: st
         for name, nth in DEATHS if ALL else chance.sample(DEATHS, 2):
             faults = [
                 {**chance.choice(FAULTS), "user": user, "method": method, "count": 2}
-                for user, method in zip(("master", "alice_smith", "bob_jones"), METHODS[venue], strict=True)
+                for user, methods in zip(("master", "alice_smith", "bob_jones"), CALLS[venue], strict=True)
+                for method in methods
             ]
             cases.append(told(lab, markets, venue, story, [kill(name, nth), kill("find: asked")], *faults))
     tally = lab.run(f"resting orders, {venue} at fault", cases)
