@@ -16,6 +16,7 @@ from copytrade.copying.drift import DriftFold
 from copytrade.domain.account import AccountId, user_of
 from copytrade.domain.errors import LedgerError
 from copytrade.domain.money import parse_decimal
+from copytrade.domain.writing_off import WrittenOff
 from copytrade.ledger.reader import LedgerReader
 from copytrade.ledger.store import Ledger
 from copytrade.settings.faults import SettingsError
@@ -26,7 +27,7 @@ from copytrade.statements.payments import inferred, listed
 from copytrade.statements.profit import CostMethod, Valued
 from copytrade.statements.render import money, percent, to_csv, to_html
 from copytrade.statements.statement import Cause, Facts, Terms, make_statement, statement_json
-from copytrade.statements.values import Month, Payment, Point, Trade
+from copytrade.statements.values import Gone, Month, Payment, Point, Trade
 from copytrade.wiring.paths import Paths
 
 FORMS = ("text", "json", "csv", "html")
@@ -145,6 +146,7 @@ class _Source:
             account=account, name=name, month=self._month, currency=currency, as_of=self._now, trades=trades,
             points=points, payments=payments, payments_source=source, master=flat, master_payments=master_payments,
             prices_before=self._valued(trades, self._month.start, typed=False), prices_after=after, causes=causes,
+            gone=[Gone(each.at, each.symbol, each.quantity.value) for each in self._gone(AccountId(account))],
             notes=notes,
         )  # fmt: skip
         return statement_json(make_statement(facts, self._terms))
@@ -215,9 +217,11 @@ class _Source:
             finest = Decimal(1).scaleb(int(Decimal(row["quantity"]).as_tuple().exponent))
             steps[row["symbol"]] = min(finest, steps.get(row["symbol"], finest))
         fold = DriftFold(lambda symbol: steps.get(symbol, Decimal(0)))
+        gone = [each for each in self._gone(account) if each.at < self._month.end]
         after = 0
         while page := self._ledger.history(account, after, _PAGE):
-            for after, signal, master, copies in page:  # noqa: B007  (the next page begins behind it)
+            for after, signal, master, copies in page:
+                fold.written_off(gone, after)
                 if signal.at >= self._month.end:
                     return _told_causes(fold, prices)
                 if signal.kind.follows_up:
@@ -225,7 +229,11 @@ class _Source:
                         if first.master_order_id == signal.master_order_id:
                             fold.renew(first, self._ledger.copies_of(first.signal_id, account))
                 fold.take(signal, master, [copy for copy in copies if copy.filled or not self._handed_over(copy)])
+        fold.written_off(gone)
         return _told_causes(fold, prices)
+
+    def _gone(self, account: AccountId) -> list[WrittenOff]:
+        return list(self._ledger.state.standing.gone.get(account, {}).values())
 
     def _handed_over(self, copy: Any) -> bool:
         """Whether another account of the same user has taken it: then it is not missing here."""

@@ -21,6 +21,7 @@ from copytrade.domain.order import Effect, OrderKind, OrderState
 from copytrade.domain.reasons import Reason
 from copytrade.domain.signal import Signal, SignalKind
 from copytrade.domain.state import OrderRecord
+from copytrade.domain.writing_off import WrittenOff
 
 ZERO, ONE = Decimal(0), Decimal(1)
 _FINEST = Decimal("1e-18")
@@ -157,6 +158,13 @@ class DriftRow:
         return total(part for _, part in self.causes) == self.error
 
 
+class ByHand(StrEnum):
+    """What is done where less is at a venue than was copied."""
+
+    REPORT = "report"
+    WRITE_OFF = "write_off"
+
+
 class Repair(StrEnum):
     """What is done about drift without being asked."""
 
@@ -167,11 +175,12 @@ class Repair(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DriftRules:
-    """How often every account is looked at, and what is repaired. `join_window_s` is how long a better price is waited
-    for by a follower that joins late."""
+    """How often every account is looked at, what is repaired, and what becomes of what the owner has taken away.
+    `join_window_s` is how long a better price is waited for by a follower that joins late."""
 
     every_s: float = 300.0
     repair: Repair = Repair.EXITS
+    by_hand: ByHand = ByHand.REPORT
     join_window_s: float = 3600.0
 
 
@@ -182,8 +191,10 @@ LotStep = Callable[[str], Decimal]
 class DriftFold:
     """One account's drift in every instrument, folded over the master's signals in their order."""
 
-    def __init__(self, lot_step: LotStep) -> None:
+    def __init__(self, lot_step: LotStep, gone: int = 0) -> None:
+        """The first `gone` of what was written off is left out: it was before the first signal that is folded."""
         self.drifts: dict[str, Drift] = {}
+        self._gone = gone
         self._resting: dict[str, tuple[Signal, OrderRecord | None, Sequence[OrderRecord]]] = {}
         self._lot_step = lot_step
 
@@ -207,6 +218,16 @@ class DriftFold:
         else:
             self._resting[signal.master_order_id] = (signal, master, copies)
 
+    def written_off(self, gone: Sequence[WrittenOff], before: int | None = None) -> None:
+        """Take in what was written off before signal number `before` came, or all there is; `gone` is the whole of it,
+        in its order, and what was taken in already is passed over."""
+        while self._gone < len(gone) and (before is None or gone[self._gone].after < before):
+            each = gone[self._gone]
+            self._gone += 1
+            drift = self.drifts.setdefault(each.symbol, Drift(each.symbol))
+            with localcontext(_FINE):
+                drift.set_right(-each.quantity.value, named(Cause.BY_HAND))
+
     @property
     def resting(self) -> list[Signal]:
         """The signals of orders whose end has not been taken in."""
@@ -219,7 +240,7 @@ class DriftFold:
 
     def copy(self) -> DriftFold:
         """A fold that goes its own way from here."""
-        other = DriftFold(self._lot_step)
+        other = DriftFold(self._lot_step, self._gone)
         other.drifts, other._resting = deepcopy(self.drifts), dict(self._resting)
         return other
 
@@ -276,6 +297,8 @@ class DriftFold:
         market = joined or signal.order_kind is OrderKind.MARKET
         share = ONE if market or not asked_m else min(ONE, filled_m / asked_m)
         planned, filled = lead.quantity.value, sum((c.filled.value for c in copies), ZERO)
+        if not filled and copies[-1].state in _NOT_TO_BE and drift.causes.get(Cause.CARRY, ZERO) < 0:
+            planned = min(planned, asked)  # what it had taken up of earlier signals is carried again
         fees = sum((c.fee_base.value for c in copies), ZERO)
         over = joined or master is None or master.state.final
         step = self._lot_step(lead.symbol)
@@ -383,4 +406,6 @@ def _unfilled(copies: Sequence[OrderRecord], over: Decimal, step: Decimal, *, ma
     last = copies[-1]
     if not last.filled and last.state in _NOT_TO_BE:
         return _not_placed(last)
+    if last.effect is Effect.ENTRY and last.cancel is not None and last.cancel not in _TAKEN_BACK:
+        return named(Cause.SKIP, last.cancel)  # by the operator's will, or for a limit of the follower's
     return named(Cause.UNFILLED)

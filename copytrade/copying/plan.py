@@ -81,7 +81,7 @@ class _Copy:
         return Approved(
             self.order_id, s.signal_id, self.book.terms.account, self.symbol, s.side, s.effect, form.kind,
             sized.quantity, s.price, form.limit_price, sized.reason, detail, self.leg, form.stop_price, form.profit,
-            ideal=sized.ideal or self.ideal, carry=sized.carry,
+            ideal=sized.ideal or self.ideal, carry=sized.carry, taken=sized.taken,
         )  # fmt: skip
 
     def deferred(self, reason: Reason, detail: str = "") -> Deferred:

@@ -31,6 +31,7 @@ class Sized:
     detail: str
     ideal: Quantity = field(default=NO_QUANTITY, compare=False)  # of an exit, before the step
     carry: Carry | None = None
+    taken: Carry | None = None  # what of it is made of earlier signals
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ def size_entry(signal: Signal, book: FollowerBook, rules: CopyRules) -> Sized | 
             if before:
                 detail = f"{before} of it carried from earlier signals{'; ' if detail else ''}{detail}"
             spent = nothing_left(signal) if book.carried and carries(signal, book, rules) else None
-            return Sized(quantity, reason, detail, carry=spent)
+            return Sized(quantity, reason, detail, carry=spent, taken=book.carried if before else None)
         if rules.below_minimum is BelowMinimum.ROUND_UP:
             smallest = instrument.minimum_at(signal.side, lowest)
             if smallest <= cap:

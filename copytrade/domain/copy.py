@@ -17,8 +17,9 @@ class Approved:
 
     A resting stop with a `profit` is a bracket at a venue without them: once the price is there, the stop is taken back
     and what is left of it sold. `carry` is what is kept of the instrument for the next signal from now on; None leaves
-    it as it is. `ideal` is what the rule of copying alone asks for, before caps, steps and minimums: of an entry the
-    ratio of equities times the master's quantity, of an exit the fraction of the position; zero where nobody knows.
+    it as it is; `taken` is what this copy takes up of it, and gives back if it is never placed. `ideal` is what the
+    rule of copying alone asks for, before caps, steps and minimums: of an entry the ratio of equities times the
+    master's quantity, of an exit the fraction of the position; zero where nobody knows.
     """
 
     order_id: str
@@ -38,6 +39,7 @@ class Approved:
     profit: Price | None = None
     carry: Carry | None = None
     ideal: Quantity = NO_QUANTITY
+    taken: Carry | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ from copytrade.domain.reasons import Reason
 from copytrade.domain.signal import Signal, SignalKind
 from copytrade.domain.venue import ExecutionStatus
 from copytrade.domain.watching import OrderAmended, OrdersWatched, WatchEnded
+from copytrade.domain.writing_off import PositionWrittenOff
 
 Json = dict[str, Any]
 
@@ -247,6 +248,7 @@ Event = (
     | IndependenceBegan
     | IndependenceEnded
     | OperatorActed
+    | PositionWrittenOff
 )
 
 _BY_NAME: dict[str, type[Any]] = {
@@ -278,6 +280,7 @@ _BY_NAME: dict[str, type[Any]] = {
         IndependenceBegan,
         IndependenceEnded,
         OperatorActed,
+        PositionWrittenOff,
     )
 }
 
@@ -296,7 +299,7 @@ _AMOUNTS = frozenset({"equity_before", "cash_before", "cost", "fee", "start", "b
 _TIMES = frozenset({"at", "sent_at", "before"})
 # Fields that came later. Left out while they say nothing, so that what older versions wrote reads and counts the same.
 _LATER = frozenset(
-    {"stop_price", "profit", "replaces", "replaced_filled", "filled", "target", "carry", "ideal", "beside"}
+    {"stop_price", "profit", "replaces", "replaced_filled", "filled", "target", "carry", "taken", "ideal", "beside"}
 )
 
 
@@ -393,7 +396,7 @@ def _fields_from_json(body: Json, kind: type[OrderKind] | type[SignalKind]) -> d
             fields[name] = OrderKind(value)
         elif name == "exit_fraction":
             fields[name] = Decimal(value)
-        elif name == "carry":
+        elif name in ("carry", "taken"):
             fields[name] = carry_from_json(value)
         elif name == "holdings":
             fields[name] = holdings_from_json(value)
@@ -428,6 +431,8 @@ def _copy_to_json(copy: Decision) -> Json:
             body["profit"] = str(copy.profit.value)
         if copy.carry is not None:
             body["carry"] = carry_to_json(copy.carry)
+        if copy.taken is not None:
+            body["taken"] = carry_to_json(copy.taken)
         if copy.ideal:
             body["ideal"] = str(copy.ideal.value)
         return body

@@ -13,6 +13,7 @@ class Reason(StrEnum):
 
     # The follower
     DISABLED = "disabled"
+    NO_LONGER_ENROLLED = "no_longer_enrolled"
     MODE_CLOSE_ONLY = "mode_close_only"
     MODE_PAUSED = "mode_paused"
     MODE_DISARMED = "mode_disarmed"
@@ -59,6 +60,10 @@ class Reason(StrEnum):
     EXIT_FIRST = "exit_first"
     PROFIT_REACHED = "profit_reached"
     NOTHING_MISSING = "nothing_missing"
+    MAKES_WAY = "makes_way"
+    RESTS_AGAIN = "rests_again"
+    # The owner of the account did something by itself
+    GONE_BY_HAND = "gone_by_hand"
     # Stopped by hand or by the service
     KILL_SWITCH = "kill_switch"
     LEDGER_FAILED = "ledger_failed"
@@ -79,6 +84,7 @@ class Reason(StrEnum):
     LOCKED_OUT = "locked_out"
     VENUE_UNREACHABLE = "venue_unreachable"
     VENUE_REFUSED = "venue_refused"
+    OPPOSITE_ORDER = "opposite_order"
     # What happened, when nothing went wrong
     SIZED_BY_RATIO = "sized_by_ratio"
     CAPPED_BY_RISK = "capped_by_risk"
@@ -100,6 +106,7 @@ class Reason(StrEnum):
 
 _TEXTS: dict[Reason, str] = {
     Reason.DISABLED: "the follower is not enabled (set enabled: true in its user file)",
+    Reason.NO_LONGER_ENROLLED: "the follower is no longer in the user files",
     Reason.MODE_CLOSE_ONLY: "the follower is close-only: exits flow, entries do not (resume USER to end it)",
     Reason.MODE_PAUSED: "the follower is paused: exits flow, entries do not (resume USER to end it)",
     Reason.MODE_DISARMED: "the follower is disarmed: nothing flows (resume USER to end it)",
@@ -142,6 +149,9 @@ _TEXTS: dict[Reason, str] = {
     Reason.EXIT_FIRST: "an exit needs what this order would have sold",
     Reason.PROFIT_REACHED: "the price is at the profit: the stop is taken back and the rest sold",
     Reason.NOTHING_MISSING: "the copy has filled as far as the master's order has",
+    Reason.MAKES_WAY: "the venue refuses an entry beside this order; it is placed again behind the entry",
+    Reason.RESTS_AGAIN: "placed again: the venue had ended it, or it made way, and the master's order rests on",
+    Reason.GONE_BY_HAND: "what was copied is no longer at the venue: its owner has sold it or taken it away",
     Reason.KILL_SWITCH: "the kill switch is on",
     Reason.LEDGER_FAILED: "the ledger cannot be written, so nothing may be sent",
     Reason.LANE_FULL: "too many orders are waiting for this account",
@@ -160,6 +170,7 @@ _TEXTS: dict[Reason, str] = {
     Reason.LOCKED_OUT: "the venue has locked this key out for a while",
     Reason.VENUE_UNREACHABLE: "the venue cannot be reached; nothing was sent",
     Reason.VENUE_REFUSED: "the venue refused the order",
+    Reason.OPPOSITE_ORDER: "the venue does not take it beside an open order on the other side of the same market",
     Reason.SIZED_BY_RATIO: "scaled by the ratio of equities",
     Reason.CAPPED_BY_RISK: "capped by max_user_risk",
     Reason.CAPPED_BY_CASH: "capped by free cash",

@@ -26,19 +26,22 @@ from copytrade.domain.limits import (
     holdings_from_json,
     holdings_to_json,
 )
-from copytrade.domain.money import NO_AMOUNT, Amount
+from copytrade.domain.money import NO_AMOUNT, Amount, Price, Quantity
 from copytrade.domain.order import Effect, OrderKind, Side
 from copytrade.domain.signal import Signal, SignalKind
+from copytrade.domain.writing_off import WrittenOff
 
 Key = tuple[str, AccountId, str]
-"""Of one entry: mark, trip, carry, watch or alone; the account; the limit's name or the master's symbol."""
+"""Of one entry: mark, trip, carry, taken, gone, watch or alone; the account; the limit's name, the master's symbol, the
+order that has taken a carried entry up, or the number of what was written off."""
 
 _DOWN = Context(prec=34, rounding=ROUND_DOWN)
 
 
 @dataclass(slots=True)
 class Standing:
-    """Marks by account, trips by account and limit, carried entries by account and the master's symbol.
+    """Marks by account, trips by account and limit, carried entries by account and the master's symbol, and those that
+    copies have taken up which are not at a venue yet, by account and order.
 
     `changed` names the entries that differ from what was last drained, for whoever keeps them on disk.
     """
@@ -46,6 +49,8 @@ class Standing:
     marks: dict[AccountId, Mark] = field(default_factory=dict)
     trips: dict[AccountId, dict[LimitName, Trip]] = field(default_factory=dict)
     carried: dict[AccountId, dict[str, Carry]] = field(default_factory=dict)
+    taken: dict[AccountId, dict[str, Carry]] = field(default_factory=dict)
+    gone: dict[AccountId, dict[str, WrittenOff]] = field(default_factory=dict)  # written off, numbered in their order
     watched: dict[AccountId, datetime] = field(default_factory=dict)  # orders from before then are dealt with
     alone: dict[AccountId, datetime] = field(default_factory=dict)  # since when it trades by itself
     changed: set[Key] = field(default_factory=set, compare=False)
@@ -115,20 +120,51 @@ class Standing:
         """A plan's word on what is kept of the instrument for the next signal."""
         self._set_carry(account, carry.symbol, carry if carry.quantity else None)
 
+    def take_up(self, account: AccountId, order_id: str, carry: Carry) -> None:
+        """A copy has taken up what was carried. It may yet be stopped before it leaves."""
+        self._set_taken(account, order_id, carry)
+
+    def placed(self, account: AccountId, order_id: str) -> None:
+        """The copy is at its venue: what it took up has been bought, or is about to be."""
+        if order_id in self.taken.get(account, ()):
+            self._set_taken(account, order_id, None)
+
+    def not_placed(self, account: AccountId, order_id: str) -> None:
+        """The copy never got to its venue: what it took up is carried again, together with what has come since."""
+        given = self.taken.get(account, {}).get(order_id)
+        if given is None:
+            return
+        self._set_taken(account, order_id, None)
+        kept = self.carried.get(account, {}).get(given.symbol)
+        self._set_carry(account, given.symbol, given if kept is None else _together(given, kept))
+
+    def write_off(self, account: AccountId, gone: WrittenOff) -> None:
+        """So much of the account's copied position is no longer there."""
+        known = self.gone.setdefault(account, {})
+        name = f"{len(known) + 1:06d}"
+        known[name] = gone
+        self.changed.add(("gone", account, name))
+
     def answered(self, signal: Signal) -> None:
-        """A signal has been answered for the first time: what it takes away of the carried entries.
+        """A signal has been answered for the first time: what it takes away of the carried entries, those included
+        that a copy has taken up which is not at its venue yet.
 
         An exit of the master's cancels the same fraction. What puts one account right, or takes it out, leaves
         nothing to carry.
         """
-        if not self.carried:
+        if not self.carried and not self.taken:
             return
         if signal.kind in (SignalKind.FLATTEN, SignalKind.JOIN, SignalKind.REPAIR):
-            accounts: Iterable[AccountId] = [AccountId(signal.target)] if signal.target else list(self.carried)
+            accounts: Iterable[AccountId] = (
+                [AccountId(signal.target)] if signal.target else [*self.carried, *self.taken]
+            )
             for account in accounts:
                 for symbol in list(self.carried.get(account, ())):
                     if base_of(symbol) == base_of(signal.symbol):
                         self._set_carry(account, symbol, None)
+                for order_id, taken in list(self.taken.get(account, {}).items()):
+                    if base_of(taken.symbol) == base_of(signal.symbol):
+                        self._set_taken(account, order_id, None)
             return
         # An order that does not fill at once has taken nothing away yet: its end tells how much it has.
         if signal.effect is Effect.ENTRY or not signal.exit_fraction:
@@ -138,9 +174,11 @@ class Standing:
         for account in list(self.carried):
             carry = self.carried[account].get(signal.symbol)
             if carry is not None:
-                with localcontext(_DOWN):
-                    left = carry.quantity.scaled(max(Decimal(0), 1 - signal.exit_fraction))
-                self._set_carry(account, signal.symbol, replace(carry, quantity=left) if left else None)
+                self._set_carry(account, signal.symbol, _less(carry, signal.exit_fraction))
+        for account in list(self.taken):
+            for order_id, taken in list(self.taken[account].items()):
+                if taken.symbol == signal.symbol:
+                    self._set_taken(account, order_id, _less(taken, signal.exit_fraction))
 
     # -- to and from the disk ----------------------------------------------------------------------------------------
 
@@ -155,6 +193,8 @@ class Standing:
         keys: list[Key] = [("mark", account, "") for account in self.marks]
         keys += [("trip", account, limit.value) for account, trips in self.trips.items() for limit in trips]
         keys += [("carry", account, symbol) for account, kept in self.carried.items() for symbol in kept]
+        keys += [("taken", account, order_id) for account, taken in self.taken.items() for order_id in taken]
+        keys += [("gone", account, name) for account, gone in self.gone.items() for name in gone]
         keys += [("watch", account, "") for account in self.watched]
         keys += [("alone", account, "") for account in self.alone]
         return [[*key, self._text(key)] for key in sorted(keys)]
@@ -163,7 +203,7 @@ class Standing:
         """Take one entry from the disk. Raises `KeyError`, `ValueError` or `TypeError` for a spoiled one."""
         kind, account, name = key
         body = json.loads(text)
-        at = datetime.fromisoformat(body["since" if kind == "carry" else "at"])
+        at = datetime.fromisoformat(body["since" if kind in ("carry", "taken") else "at"])
         if kind == "mark":
             start, base, flows, high = (Amount.of(body[part]) for part in ("start", "base", "flows", "high_water"))
             self.marks[account] = Mark(body["day"], start, base, flows, high, holdings_from_json(body["holdings"]), at)
@@ -172,6 +212,11 @@ class Standing:
             self.trips.setdefault(account, {})[trip.limit] = trip
         elif kind == "carry":
             self.carried.setdefault(account, {})[name] = carry_from_json(body)
+        elif kind == "taken":
+            self.taken.setdefault(account, {})[name] = carry_from_json(body)
+        elif kind == "gone":
+            gone = WrittenOff(body["after"], body["symbol"], Quantity.of(body["quantity"]), at)
+            self.gone[account] = dict(sorted({**self.gone.get(account, {}), name: gone}.items()))
         elif kind == "watch":
             self.watched[account] = at
         elif kind == "alone":
@@ -204,8 +249,15 @@ class Standing:
             if before is None:
                 return None
             body = {"at": before.isoformat()}
+        elif kind == "gone":
+            gone = self.gone.get(account, {}).get(name)
+            if gone is None:
+                return None
+            body = {
+                "after": gone.after, "symbol": gone.symbol, "quantity": str(gone.quantity), "at": gone.at.isoformat(),
+            }  # fmt: skip
         else:
-            carry = self.carried.get(account, {}).get(name)
+            carry = (self.carried if kind == "carry" else self.taken).get(account, {}).get(name)
             if carry is None:
                 return None
             body = carry_to_json(carry)
@@ -225,3 +277,28 @@ class Standing:
             if not kept:
                 del self.carried[account]
         self.changed.add(("carry", account, symbol))
+
+    def _set_taken(self, account: AccountId, order_id: str, carry: Carry | None) -> None:
+        if carry is not None:
+            self.taken.setdefault(account, {})[order_id] = carry
+        else:
+            taken = self.taken.get(account, {})
+            taken.pop(order_id, None)
+            if not taken:
+                self.taken.pop(account, None)
+        self.changed.add(("taken", account, order_id))
+
+
+def _less(carry: Carry, fraction: Decimal) -> Carry | None:
+    """What is left of it when the master has closed this fraction."""
+    with localcontext(_DOWN):
+        left = carry.quantity.scaled(max(Decimal(0), 1 - fraction))
+    return replace(carry, quantity=left) if left else None
+
+
+def _together(one: Carry, other: Carry) -> Carry:
+    """Both, at the price of both on average, as old as the older one."""
+    with localcontext(_DOWN):
+        quantity = one.quantity + other.quantity
+        worth = one.quantity * one.price + other.quantity * other.price
+        return Carry(one.symbol, quantity, Price(worth.value / quantity.value), min(one.since, other.since))

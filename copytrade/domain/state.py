@@ -47,6 +47,7 @@ from copytrade.domain.signal import Signal
 from copytrade.domain.standing import Standing
 from copytrade.domain.venue import ExecutionStatus
 from copytrade.domain.watching import OrderAmended, OrdersWatched, WatchEnded
+from copytrade.domain.writing_off import PositionWrittenOff, WrittenOff
 
 DIGEST_MODULUS = 1 << 128
 
@@ -229,6 +230,7 @@ class State:
         record, after = self._moved(e.order_id, Move.ACCEPT)
         record.venue_order_id, record.acked_at = _clean(e.venue_order_id), e.at
         record.sent_at = e.sent_at or record.sent_at
+        self.standing.placed(record.account, record.order_id)
         return [self._enter(record, after, e.at)]
 
     def _refused(self, e: OrderRefused) -> list[OrderRecord]:
@@ -324,12 +326,25 @@ class State:
         self.joined[e.account] = (e.at, _clean(e.held))
         return []
 
+    def _written_off(self, e: PositionWrittenOff) -> list[OrderRecord]:
+        key = (e.account, e.symbol)
+        held = self.positions.get(key, NO_QUANTITY)
+        if not NO_QUANTITY < e.quantity <= held:
+            raise ValueError(f"{e.quantity} {e.symbol} of {e.account} cannot be written off: {held} is held")
+        self.positions[key] = held - e.quantity
+        if not self.positions[key]:
+            del self.positions[key]
+        self.standing.write_off(e.account, WrittenOff(self.signals_count, e.symbol, e.quantity, e.at))
+        return []
+
     # -- shared -----------------------------------------------------------------------------------------------
 
     def _carry(self, copies: Iterable[Decision]) -> None:
         for copy in copies:
             if not isinstance(copy, Deferred) and copy.carry is not None:
                 self.standing.carry(copy.account, copy.carry)
+            if isinstance(copy, Approved) and copy.taken is not None:
+                self.standing.take_up(copy.account, copy.order_id, copy.taken)
 
     def _must_be_new(self, order_ids: list[str]) -> None:
         if len(set(order_ids)) != len(order_ids):
@@ -356,6 +371,8 @@ class State:
     def _say(self, move: Move, e: OrderRefused | OrderStopped | OrderHeld) -> OrderRecord:
         record, after = self._moved(e.order_id, move)
         record.reason, record.detail = e.reason, _clean(e.detail)
+        if after.final:
+            self.standing.not_placed(record.account, record.order_id)
         return self._enter(record, after, e.at)
 
     def _enter(self, record: OrderRecord, after: OrderState, at: datetime) -> OrderRecord:
@@ -397,6 +414,7 @@ _HANDLERS: dict[type[Any], Callable[[State, Any], list[OrderRecord]]] = {
     OrderAmended: State._amended,
     IndependenceBegan: State._independence,
     IndependenceEnded: State._independence,
+    PositionWrittenOff: State._written_off,
     OperatorActed: lambda _state, _event: [],  # told, and nothing here depends on it
 }
 

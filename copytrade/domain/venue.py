@@ -101,7 +101,8 @@ class Execution:
     """How far an order has come at the venue: totals so far, not increments.
 
     `quantity` is the executed volume in base units, `cost` its value in the quote currency, `fee` what the venue took
-    in the quote currency, `fee_base` what it took out of the base asset instead.
+    in the quote currency, `fee_base` what it took out of the base asset instead. `expired` says that nobody cancelled
+    it: the venue ended it because its time was up.
     """
 
     venue_order_id: str
@@ -112,6 +113,7 @@ class Execution:
     at: datetime
     fee_base: Quantity = field(default_factory=lambda: Quantity(Decimal(0)))
     detail: str = ""
+    expired: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from copytrade.domain.account import AccountId, user_of, venue_of
 from copytrade.domain.order import Effect, OrderKind
 from copytrade.domain.signal import Signal
 from copytrade.domain.state import OrderRecord
+from copytrade.domain.writing_off import WrittenOff
 from copytrade.engine.services import Services
 
 _PAGE = 200  # signals; reading and folding as many takes a few milliseconds, and others go on in between
@@ -67,7 +68,8 @@ class DriftBook:
         async with self._locks.setdefault(account, asyncio.Lock()):
             kept = self._kept.get(account)
             if kept is None:
-                fold = DriftFold(lambda symbol: self._lot_step(account, symbol))
+                earlier = sum(each.after <= begin.number for each in self._gone(account))
+                fold = DriftFold(lambda symbol: self._lot_step(account, symbol), earlier)
                 kept = self._kept[account] = _Kept(fold, begin.number)
             while True:
                 await self._aside()
@@ -79,12 +81,14 @@ class DriftBook:
             fold = kept.fold.copy()
             begun: list[OrderRecord] = []
             while True:
-                for _, signal, master, copies in tail:
+                for number, signal, master, copies in tail:
+                    fold.written_off(self._gone(account), number)
                     self._take(account, fold, signal, master, copies)
                     begun += copies
                 if len(page) < _PAGE:
                     break
                 page = tail = self._services.ledger.history(account, page[-1][0], _PAGE)
+            fold.written_off(self._gone(account))
             for signal in fold.resting:
                 fold.renew(signal, copies := self._copies(account, signal))
                 begun += copies
@@ -145,6 +149,7 @@ class DriftBook:
         for place, (number, signal, master, copies) in enumerate(page):
             if not self._over(signal, master, copies):
                 return page[place:]
+            kept.fold.written_off(self._gone(account), number)
             self._take(account, kept.fold, signal, master, copies)
             kept.after = number
             for ended in (copy.ended_at for copy in copies if copy.ended_at and copy.filled):
@@ -193,6 +198,9 @@ class DriftBook:
     def _lot_step(self, account: AccountId, symbol: str) -> Decimal:
         instrument = self._services.instrument(venue_of(account), symbol)
         return instrument.lot_step if instrument else Decimal(0)
+
+    def _gone(self, account: AccountId) -> Sequence[WrittenOff]:
+        return list(self._services.ledger.state.standing.gone.get(account, {}).values())
 
     async def _aside(self) -> None:
         for _ in range(_ASIDE_MAX):

@@ -23,6 +23,7 @@ from copytrade.domain.reasons import Reason
 from copytrade.domain.signal import Signal
 from copytrade.domain.state import OrderRecord, State
 from copytrade.domain.venue import Balances
+from copytrade.domain.writing_off import PositionWrittenOff
 from copytrade.ledger.chain import head as chain_head
 from copytrade.ledger.chronicle import Told, told
 from copytrade.ledger.faults import again, damaged, ledger_error
@@ -413,6 +414,8 @@ def _take_in(group: Group, event: Event, changed: list[tuple[OrderRecord, Row]],
         (group.opened if opens or order_id in group.opened else group.changed)[order_id] = fields
         if isinstance(event, OrderExecuted):
             group.positions[record.account, record.symbol] = state.positions.get((record.account, record.symbol))
+    if isinstance(event, PositionWrittenOff):
+        group.positions[event.account, event.symbol] = state.positions.get((event.account, event.symbol))
 
 
 def _load_whole(path: Path, connection: sqlite3.Connection) -> tuple[State, int]:

@@ -1,20 +1,21 @@
 """Realised and unrealised profit of each instrument, by average cost or first in, first out.
 
 A purchase costs what was paid and its fee; what the venue took out of the base asset makes each remaining unit dearer.
-A sale brings what was got less its fee, and takes the cost of what was sold out of the books. Currencies are never
+A sale brings what was got less its fee, and takes the cost of what was sold out of the books. What the owner has taken
+away leaves the books at its cost: what it brought, or is worth elsewhere, is nobody's profit here. Currencies are never
 added to each other.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal, localcontext
 from enum import StrEnum
 
-from copytrade.statements.values import FINE, ZERO, Trade, currency_of
+from copytrade.statements.values import FINE, ZERO, Gone, Trade, currency_of
 
 
 class CostMethod(StrEnum):
@@ -72,7 +73,16 @@ class Book:
             return
         known = min(quantity, self.quantity)
         self.unmatched += quantity - known
-        left, cost = known, ZERO
+        self.realised += proceeds * known / quantity - self._out(known)
+
+    def take_away(self, quantity: Decimal) -> None:
+        """The owner has taken so much of it, at most what there is."""
+        with localcontext(FINE):
+            self._out(min(quantity, self.quantity))
+
+    def _out(self, quantity: Decimal) -> Decimal:
+        """Take so much off the books, which must be there, and return what it had cost."""
+        left, cost = quantity, ZERO
         while left > 0:
             held, paid = self.lots.popleft()
             if held <= left:
@@ -81,7 +91,7 @@ class Book:
             part = paid * left / held
             self.lots.appendleft((held - left, paid - part))
             left, cost = ZERO, cost + part
-        self.realised += proceeds * known / quantity - cost
+        return cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,22 +131,29 @@ class InstrumentProfit:
 
 def profits(
     trades: Iterable[Trade], start: datetime, end: datetime, before: Mapping[str, Valued],
-    after: Mapping[str, Valued], method: CostMethod,
+    after: Mapping[str, Valued], method: CostMethod, gone: Sequence[Gone] = (),
 ) -> tuple[list[InstrumentProfit], list[Trade]]:  # fmt: skip
     """Each instrument from `start` until before `end`, and the trades in between, in their order.
 
-    `trades` are all of the account, those before `start` included; `before` and `after` are prices at both ends.
+    `trades` and what is `gone` are all of the account, those before `start` included; `before` and `after` are prices
+    at both ends.
     """
     books: dict[str, Book] = {}
     opening: dict[str, tuple[Decimal, Decimal]] = {}
     within: list[Trade] = []
     began = False
-    for trade in sorted((t for t in trades if t.at < end), key=lambda t: (t.at, t.order_id)):
-        if trade.at >= start:
-            if not began:
-                opening, began = _opened(books), True
-            within.append(trade)
-        books.setdefault(trade.symbol, Book(method)).take(trade)
+    happened: list[tuple[datetime, str, Trade | Gone]] = [(t.at, t.order_id, t) for t in trades]
+    happened += [(each.at, "", each) for each in gone]
+    for at, _, each in sorted((h for h in happened if h[0] < end), key=lambda h: h[:2]):
+        if at >= start and not began:
+            opening, began = _opened(books), True
+        book = books.setdefault(each.symbol, Book(method))
+        if isinstance(each, Gone):
+            book.take_away(each.quantity)
+            continue
+        book.take(each)
+        if at >= start:
+            within.append(each)
     if not began:
         opening = _opened(books)
     rows = [_row(symbol, book, opening.get(symbol), before, after) for symbol, book in sorted(books.items())]

@@ -12,7 +12,7 @@ from copytrade.statements.fees import Fee, FeePeriod, performance_fee
 from copytrade.statements.payments import within
 from copytrade.statements.profit import CostMethod, InstrumentProfit, Valued, profits
 from copytrade.statements.returns import Tracking, time_weighted, tracking
-from copytrade.statements.values import FINE, ZERO, Month, Payment, Point, Trade
+from copytrade.statements.values import FINE, ZERO, Gone, Month, Payment, Point, Trade
 
 Json = dict[str, Any]
 
@@ -59,6 +59,7 @@ class Facts:
     prices_before: Mapping[str, Valued] = field(default_factory=dict)
     prices_after: Mapping[str, Valued] = field(default_factory=dict)
     causes: Sequence[Cause] = ()
+    gone: Sequence[Gone] = ()
     notes: Sequence[str] = ()
 
 
@@ -98,7 +99,7 @@ def make_statement(facts: Facts, terms: Terms) -> Statement:
     """Reckon one month."""
     month = facts.month
     instruments, trades = profits(
-        facts.trades, month.start, month.end, facts.prices_before, facts.prices_after, terms.method
+        facts.trades, month.start, month.end, facts.prices_before, facts.prices_after, terms.method, facts.gone
     )
     points = _with_the_one_before(facts)
     opening, closing = (points[0], points[-1]) if points else (None, None)
@@ -118,6 +119,10 @@ def make_statement(facts: Facts, terms: Terms) -> Statement:
         notes.append(f"the month is not over: as of {as_of}, and the fee is what it would be")
     if opening is None:
         notes.append("no equity was read in this month: there is no return and no fee")
+    for each in facts.gone:
+        if month.start <= each.at < month.end:
+            notes.append(f"{each.symbol}: {each.quantity.normalize():f} was written off on {each.at:%Y-%m-%d}: the "
+                         "account's owner had sold it or taken it away, and it is in no profit")  # fmt: skip
     for row in instruments:
         if row.unmatched:
             notes.append(f"{row.symbol}: {row.unmatched.normalize():f} was sold that no copy had bought: its proceeds "

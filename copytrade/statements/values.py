@@ -45,6 +45,15 @@ class Trade:
         return FINE.subtract(self.quantity, self.fee_base) if self.buy else self.quantity
 
 
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """So much of what was copied the account's owner has sold or taken away by itself: `at` is when it was seen."""
+
+    at: datetime
+    symbol: str
+    quantity: Decimal
+
+
 def currency_of(symbol: str) -> str:
     """The quote currency of a market; a stock is paid in dollars."""
     return symbol.rpartition("/")[2] if "/" in symbol else "USD"
