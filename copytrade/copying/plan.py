@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from copytrade.copying.kinds import Asked, Form, form_at
 from copytrade.copying.limits import REASONS
+from copytrade.copying.permits import MODE_REASONS, allowed
 from copytrade.copying.rules import CopyRules, FollowerBook
 from copytrade.copying.sizing import NotSized, Sized, ideal_entry, size_entry, size_exit
 from copytrade.domain.account import Mode
@@ -20,13 +21,6 @@ from copytrade.domain.order import Effect, OrderKind, Side
 from copytrade.domain.reasons import Reason
 from copytrade.domain.signal import Signal, SignalKind
 
-_ENTRY_STOPPED_BY_MODE = {
-    Mode.CLOSE_ONLY: Reason.MODE_CLOSE_ONLY,
-    Mode.PAUSED: Reason.MODE_PAUSED,
-    Mode.DISARMED: Reason.MODE_DISARMED,
-    Mode.INDEPENDENT: Reason.INDEPENDENT,
-}
-
 
 def plan(signal: Signal, books: Iterable[FollowerBook], rules: CopyRules, now: datetime) -> tuple[Decision, ...]:
     """Answer a signal for every follower: approved with a size, skipped with a reason, or deferred."""
@@ -34,17 +28,19 @@ def plan(signal: Signal, books: Iterable[FollowerBook], rules: CopyRules, now: d
 
 
 def decide(
-    signal: Signal, book: FollowerBook, rules: CopyRules, now: datetime, *, order_id: str = "", leg: int = 0
-) -> Decision:
+    signal: Signal, book: FollowerBook, rules: CopyRules, now: datetime, *, order_id: str = "", leg: int = 0,
+    again: Quantity | None = None,
+) -> Decision:  # fmt: skip
     """Answer a signal for one follower.
 
-    A deferred copy is decided again, under its own `order_id`, when what it waited for is known.
+    A deferred copy is decided again, under its own `order_id`, when what it waited for is known. One that rested before
+    and is to rest `again` keeps its form; an exit is for so much, an entry sized anew.
     """
     ideal = ideal_entry(signal, book, rules) if signal.effect is Effect.ENTRY else NO_QUANTITY
     copy = _Copy(signal, book, order_id or copy_id(signal.signal_id, book.terms.account, leg), leg, ideal)
     if signal.effect is Effect.ENTRY:
         return _decide_entry(copy, rules, now)
-    return _decide_exit(copy, rules)
+    return _decide_exit(copy, rules, again)
 
 
 def price_moved(side: Side, master_price: Price, price: Price, max_slippage: Decimal) -> bool:
@@ -98,7 +94,7 @@ def _decide_entry(copy: _Copy, rules: CopyRules, now: datetime) -> Decision:
     if book.alone:
         return copy.skipped(Reason.INDEPENDENT)
     if terms.mode is not Mode.ACTIVE:
-        return copy.skipped(_ENTRY_STOPPED_BY_MODE[terms.mode])
+        return copy.skipped(MODE_REASONS[terms.mode])
     mode, name = terms.mode_of((signal.symbol, copy.symbol))
     if mode is not Mode.ACTIVE:
         return copy.skipped(Reason.INSTRUMENT_MODE, f"{name} is {mode}")
@@ -113,7 +109,7 @@ def _decide_entry(copy: _Copy, rules: CopyRules, now: datetime) -> Decision:
         return copy.deferred(Reason.WAITS_FOR_MARKETS)
     if instrument is None:
         return copy.skipped(Reason.NOT_LISTED, f"{signal.symbol}, nor anything that copy.stand_ins lets stand for it")
-    if not _allowed(copy):
+    if not allowed(terms, (copy.symbol, signal.symbol)):
         return copy.skipped(Reason.NOT_ALLOWED, copy.symbol)
     if not tradable(instrument, signal.order_kind):
         return copy.skipped(Reason.NOT_TRADABLE_NOW, f"{copy.symbol} is {instrument.status}")
@@ -138,13 +134,7 @@ def _decide_entry(copy: _Copy, rules: CopyRules, now: datetime) -> Decision:
     return copy.approved(form, sized)
 
 
-def _allowed(copy: _Copy) -> bool:
-    """By the follower's own lists, under the master's spelling or this venue's."""
-    names, terms = {copy.symbol, copy.signal.symbol}, copy.book.terms
-    return not names & terms.blocked and (terms.allowed is None or bool(names & terms.allowed))
-
-
-def _decide_exit(copy: _Copy, rules: CopyRules) -> Decision:
+def _decide_exit(copy: _Copy, rules: CopyRules, again: Quantity | None) -> Decision:
     """No mode, age, price or cap is looked at here: the one question is what is held.
 
     A follower that is disarmed or cannot be reached gets its exit all the same: its lane holds it, visibly, until
@@ -160,13 +150,16 @@ def _decide_exit(copy: _Copy, rules: CopyRules) -> Decision:
     if book.instrument is None:
         return copy.deferred(Reason.NOT_LISTED, f"{copy.symbol} is held but no longer listed")
     form = Form(OrderKind.MARKET)
-    if not signal.kind.follows_up and not copy.leg:  # what an earlier leg left over leaves at market
+    if not signal.kind.follows_up and (again or not copy.leg):  # what an earlier leg left over leaves at market
         mirrored = form_at(_asked(signal), book.instrument, book.kinds, rules.stop_limit_gap)
         if mirrored is None:
             detail = f"{signal.order_kind}; it leaves at market once the master's order has filled"
             return copy.skipped(Reason.KIND_NOT_OFFERED, detail)
         form = mirrored
-    sized = size_exit(signal.exit_fraction, book.position, signal, book.instrument, book)
+    if again is None:
+        sized = size_exit(signal.exit_fraction, book.position, signal, book.instrument, book)
+    else:
+        sized = size_exit(Decimal(1), min(again, book.position), signal, book.instrument)
     if isinstance(sized, NotSized):
         copy.ideal = sized.ideal
         return copy.skipped(sized.reason, sized.detail)
@@ -180,6 +173,8 @@ def _entry_form(copy: _Copy, instrument: Instrument, rules: CopyRules) -> Form |
     kind = OrderKind.IOC_LIMIT if signal.kind.follows_up else rules.entry_kind
     if signal.order_kind is not OrderKind.MARKET and not signal.kind.follows_up:
         return form_at(_asked(signal), instrument, copy.book.kinds, rules.stop_limit_gap)
+    if kind not in copy.book.kinds:  # fractions of a share at Alpaca: at market, behind a look at the price
+        return Form(OrderKind.MARKET)
     if kind is OrderKind.IOC_LIMIT:
         return Form(kind, instrument.worst_price(signal.side, signal.price, rules.max_slippage))
     return Form(kind)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from copytrade.domain.account import AccountId
 from copytrade.domain.money import NO_QUANTITY, Quantity
 from copytrade.domain.order import Effect, OrderState
+from copytrade.domain.reasons import Reason
 from copytrade.domain.signal import Signal
 from copytrade.domain.state import OrderRecord
 from copytrade.engine.ports import Ledger
@@ -21,7 +22,8 @@ class Chain:
     """An account's copies in one family of master orders, in the order in which they were planned.
 
     `wanted` is what they were to come to in all: what earlier ones had filled, and the whole of the latest that was
-    sized by the ratio. `filled` is what has filled of all of them, in base units, before fees.
+    sized by the ratio, in proportion to what the master's order is for by now. `filled` is what has filled of all of
+    them, in base units, before fees.
     """
 
     copies: tuple[OrderRecord, ...] = ()
@@ -56,16 +58,23 @@ def chain_of(ledger: Ledger, signal: Signal, account: AccountId) -> Chain:
 
 
 def _chain(entries: Iterable[tuple[Signal, OrderRecord]]) -> Chain:
-    filled, wanted = NO_QUANTITY, NO_QUANTITY
+    filled, wanted, asked = NO_QUANTITY, NO_QUANTITY, NO_QUANTITY
     for signal, record in entries:
-        if not signal.kind.follows_up and record.leg == 0 and _counts(record):
-            wanted = filled + record.quantity
+        if not signal.kind.follows_up and record.leg == 0:
+            if _counts(record):
+                wanted, asked = filled + record.quantity, signal.quantity
+            elif asked:
+                # What was never sized, as the order was changed once more or was over, is owed all the same: the share
+                # of the changed order that the copy before was of the one before.
+                wanted, asked = wanted.scaled(signal.quantity.value / asked.value), signal.quantity
         filled = filled + record.filled
     return Chain(tuple(record for _, record in entries), wanted, filled)
 
 
 def _counts(record: OrderRecord) -> bool:
     """An entry that was stopped or refused is not owed any more; an exit always is."""
-    if record.state in _NEVER_SIZED:
+    if record.state in _NEVER_SIZED or not record.quantity:
         return False
-    return record.effect is Effect.EXIT or record.state not in _NOT_TO_BE
+    if record.effect is Effect.EXIT or record.state not in _NOT_TO_BE:
+        return True
+    return record.reason is Reason.OPPOSITE_ORDER  # it could not rest there, and is bought once the master's has filled

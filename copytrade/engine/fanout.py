@@ -188,7 +188,8 @@ class FanOut:
         for copy in copies:
             mine = resting.get((copy.account, copy.symbol), [])
             if isinstance(copy, Approved) and (blocking := in_the_way(self._services, copy, mine)):
-                asked += [CancelAsked(r.order_id, Reason.EXIT_FIRST, now) for r in blocking if r.cancel is None]
+                again = (None, Reason.MAKES_WAY)  # the latter would be placed again
+                asked += [CancelAsked(r.order_id, Reason.EXIT_FIRST, now) for r in blocking if r.cancel in again]
                 back += blocking
                 copy = Deferred(
                     copy.order_id, copy.signal_id, copy.account, copy.symbol, copy.side, copy.effect,

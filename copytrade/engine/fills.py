@@ -13,7 +13,6 @@ from copytrade.domain.alerts import AlertKind
 from copytrade.domain.copy import Deferred
 from copytrade.domain.errors import LedgerError, VenueError
 from copytrade.domain.events import CopiesPlanned, Event, MasterIntended, OrderExecuted, SignalEmitted
-from copytrade.domain.ids import copy_id
 from copytrade.domain.money import NO_QUANTITY, Price, Quantity
 from copytrade.domain.order import Effect, OrderKind, OrderState, Role, Side
 from copytrade.domain.reasons import Reason
@@ -23,6 +22,7 @@ from copytrade.domain.venue import Execution, ExecutionStatus
 from copytrade.engine.about import concerning
 from copytrade.engine.books import on_its_way
 from copytrade.engine.brackets import rest_at_profit
+from copytrade.engine.resting_again import next_leg, placed_again
 from copytrade.engine.services import Services, ServiceStopping, log
 from copytrade.engine.work import end_signal_of
 
@@ -133,6 +133,10 @@ class FillFollower:
         return [
             r for r in mine if r and r.symbol == symbol and r.state is OrderState.ACCEPTED and not on_its_way(r)
         ]  # fmt: skip
+
+    def at_rest(self, account: AccountId, symbol: str) -> list[OrderRecord]:
+        """The same with those that are on their way back."""
+        return [*self.resting(account, symbol), *(r for r in self._at_venue(account, symbol) if r.kind.rests)]
 
     async def run(self) -> None:
         """Poll until the service stops."""
@@ -251,7 +255,7 @@ class FillFollower:
             or execution.quantity != record.filled
             or execution.fee != record.fee
         )
-        next_leg, told, rest, durable = None, None, None, None
+        following, told, rest, durable = None, None, None, None
         if news and record.order_id in services.ledger.state.orders:
             now = services.clock()
             events: list[Event] = [
@@ -260,10 +264,11 @@ class FillFollower:
                     execution.fee_base, now, execution.detail,
                 )
             ]  # fmt: skip
-            next_leg = follow_up(record, execution)
-            if next_leg is not None:
-                # In the same transaction: a crash between the two would leave the follower in the position.
-                events.append(CopiesPlanned(next_leg.signal_id, (next_leg,), now))
+            following = follow_up(record, execution) or placed_again(services.ledger, record, execution)
+            if following is not None:
+                # In the same transaction: a crash between the two would leave the follower in the position, or
+                # without the order that is to take it out.
+                events.append(CopiesPlanned(following.signal_id, (following,), now))
             if (rest := rest_at_profit(services, record, execution, now)) is not None:
                 events.append(rest)
             told = self._told(record, execution, now)
@@ -280,7 +285,7 @@ class FillFollower:
         services.books.ended(record, services.clock())
         if changed := self._changed.get(record.account):
             changed.set()
-        self._ended(record, next_leg, told)
+        self._ended(record, following, told)
         if rest is not None and durable is not None:
             self._rest(rest, durable)
         return False
@@ -318,11 +323,4 @@ def follow_up(record: OrderRecord, execution: Execution) -> Deferred | None:
         return None
     if record.kind is not OrderKind.MARKET and record.cancel is not Reason.PROFIT_REACHED:
         return None  # the end of the master's own order says what becomes of it
-    assert record.signal_id is not None
-    leg = record.leg + 1
-    first = record.order_id == copy_id(record.signal_id, record.account, record.leg)
-    order_id = copy_id(record.signal_id, record.account, leg, "" if first else record.symbol)
-    return Deferred(
-        order_id, record.signal_id, record.account, record.symbol, record.side,
-        record.effect, Reason.WAITS_FOR_FILLS, f"{execution.quantity} of {record.quantity} was sold", leg,
-    )  # fmt: skip
+    return next_leg(record, Reason.WAITS_FOR_FILLS, f"{execution.quantity} of {record.quantity} was sold")

@@ -56,8 +56,9 @@ def follow_up(
         if not leaves:
             # What was asked back before is in its lane already, ahead of what is planned now.
             found.back += [record for record in chain.open if record.cancel is None]
-            # A stop that was taken back for its profit would sell the rest by itself, beside what is asked for now.
-            found.told += [record for record in chain.open if record.cancel is Reason.PROFIT_REACHED]
+            # A stop that was taken back for its profit would sell the rest by itself, beside what is asked for now, and
+            # one that made way would be placed again.
+            found.told += [r for r in chain.open if r.cancel in (Reason.PROFIT_REACHED, Reason.MAKES_WAY)]
         if account in accounts and not leaves and _goes_on(signal, chain, rules):
             identity = copy_id(signal.signal_id, account)
             found.copies.append(

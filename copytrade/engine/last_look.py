@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from copytrade.copying.limits import REASONS
+from copytrade.copying.permits import MODE_REASONS, withheld
 from copytrade.copying.plan import price_moved
 from copytrade.domain.account import Mode
 from copytrade.domain.copy import Approved
@@ -19,13 +20,6 @@ from copytrade.domain.venue import OrderTicket
 from copytrade.engine.roster import Member
 from copytrade.engine.services import Services
 from copytrade.engine.work import Work
-
-_MODE_REASONS = {
-    Mode.CLOSE_ONLY: Reason.MODE_CLOSE_ONLY,
-    Mode.PAUSED: Reason.MODE_PAUSED,
-    Mode.DISARMED: Reason.MODE_DISARMED,
-    Mode.INDEPENDENT: Reason.INDEPENDENT,
-}
 
 
 class LastLook:
@@ -56,20 +50,17 @@ class LastLook:
                 return SendStopped(Reason.MODE_DISARMED, "")
             mode, name = member.terms.mode_of((approved.symbol, work.signal.symbol if work.signal else approved.symbol))
             return SendStopped(Reason.INSTRUMENT_MODE, f"{name} is {mode}") if mode is Mode.DISARMED else None
-        if not member.terms.enabled or member.left:
-            return SendStopped(Reason.DISABLED, "")
-        if mode is not Mode.ACTIVE:
-            return SendStopped(_MODE_REASONS[mode], "")
         assert work.signal is not None
-        mode, name = member.terms.mode_of((approved.symbol, work.signal.symbol))
-        if mode is not Mode.ACTIVE:
-            return SendStopped(Reason.INSTRUMENT_MODE, f"{name} is {mode}")
+        stopped = withheld(member.terms, (approved.symbol, work.signal.symbol), left=member.left)
+        if stopped is not None:
+            return SendStopped(*stopped)
         if (trip := services.ledger.state.standing.trip(approved.account)) is not None:
             return SendStopped(REASONS[trip.limit], trip.detail)
         largest = member.terms.max_order
         if largest is not None and approved.quantity * approved.price > largest:  # it was lowered since the plan
             return SendStopped(Reason.OVER_MAX_ORDER, f"{approved.quantity * approved.price} of {largest}")
-        if self._too_old(work.signal.at):
+        # A copy that rests again has begun anew, as the master's order rests on.
+        if self._too_old(record.planned_at if record is not None and record.leg else work.signal.at):
             return SendStopped(Reason.ENTRY_EXPIRED, f"the signal is from {work.signal.at:%H:%M:%S} UTC")
         return None
 
@@ -87,7 +78,7 @@ class LastLook:
         if not terms.enabled or member.left:
             return SendStopped(Reason.DISABLED, "")
         if terms.mode is not Mode.INDEPENDENT:
-            return SendStopped(_MODE_REASONS.get(terms.mode, Reason.MODE_CLOSE_ONLY), f"the mode is {terms.mode}")
+            return SendStopped(MODE_REASONS.get(terms.mode, Reason.MODE_CLOSE_ONLY), f"the mode is {terms.mode}")
         if (trip := state.standing.trip(approved.account)) is not None:
             return SendStopped(REASONS[trip.limit], trip.detail)
         record = state.orders.get(work.order_id)

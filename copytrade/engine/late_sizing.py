@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 
 from copytrade.copying.plan import decide
 from copytrade.copying.rules import BelowMinimum
 from copytrade.domain.account import venue_of
-from copytrade.domain.copy import Approved, Decision
+from copytrade.domain.alerts import AlertKind
+from copytrade.domain.copy import Approved, Decision, Skipped
+from copytrade.domain.money import Quantity
 from copytrade.domain.order import Effect
 from copytrade.domain.reasons import Reason
 from copytrade.domain.signal import SignalKind
@@ -16,10 +19,12 @@ from copytrade.engine.cancelling import Canceller
 from copytrade.engine.chains import NO_CHAIN, chain_of
 from copytrade.engine.clearing import in_the_way
 from copytrade.engine.late_markets import market_found
+from copytrade.engine.resting_again import rests_again
 from copytrade.engine.services import Services, ServiceStopping
 from copytrade.engine.work import NotSettled, RefreshEquity, Work, leaving
 
-_SETTLE_WAIT_S = 3.0  # far longer than an order at market takes, or a cancel that the venue takes at once
+_ZERO = Decimal(0)
+SETTLE_WAIT_S = 3.0  # far longer than an order at market takes, or a cancel that the venue takes at once
 
 
 class LateSizer:
@@ -55,7 +60,7 @@ class LateSizer:
 
     async def _settle(self, work: Work) -> None:
         """Wait for what is at the venue in this market; when that takes long, the lane looks at its other orders."""
-        if not await self._services.fills.settled(work.account, work.symbol, within_s=_SETTLE_WAIT_S):
+        if not await self._services.fills.settled(work.account, work.symbol, within_s=SETTLE_WAIT_S):
             raise NotSettled
 
     async def _exit(self, work: Work, record: OrderRecord, *, in_a_chain: bool) -> Decision:
@@ -89,4 +94,28 @@ class LateSizer:
         if services.rules.below_minimum is BelowMinimum.CARRY and work.effect is Effect.ENTRY:
             # What the master has left by now is not kept for its next signal.
             book = replace(book, may_carry=not leaving(services.ledger.state, work))
-        return decide(signal, book, services.rules, services.clock(), order_id=work.order_id, leg=record.leg)
+        again = rests_again(services.ledger, record)
+        if again is not None and work.effect is Effect.EXIT:
+            resting = services.fills.resting(account, work.symbol)
+            sold_by_others = sum((r.quantity.value - r.filled.value for r in resting if r.effect is Effect.EXIT), _ZERO)
+            again = min(again, Quantity(max(_ZERO, book.position.value - sold_by_others)))
+        elif again is not None:  # the master's order is as good as new for it
+            signal = replace(signal, at=record.planned_at)
+        decision = decide(
+            signal, book, services.rules, services.clock(), order_id=work.order_id, leg=record.leg, again=again
+        )
+        return decision if again is None else self._told_again(decision, record, book.position)
+
+    def _told_again(self, decision: Decision, record: OrderRecord, held: Quantity) -> Decision:
+        """The decision on a copy that is to rest again, under that reason; somebody hears of it if it cannot."""
+        if isinstance(decision, Approved) and decision.effect is Effect.EXIT:
+            detail = "; ".join(part for part in (record.detail, decision.detail) if part)
+            return replace(decision, reason=Reason.RESTS_AGAIN, detail=detail)
+        if isinstance(decision, Skipped) and (held or decision.effect is Effect.ENTRY):
+            self._services.alert(
+                AlertKind.ORDER_REFUSED,
+                f"{record.account}: its order in {record.symbol} has ended at the venue ({record.detail}) and is not "
+                f"placed again: {decision.reason.text} {decision.detail}".rstrip(),
+                record.account,
+            )
+        return decision

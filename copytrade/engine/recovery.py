@@ -7,6 +7,7 @@ from copytrade.domain.order import OrderState, Role
 from copytrade.domain.state import OrderRecord
 from copytrade.engine.fanout import FanOut
 from copytrade.engine.lanes import Lanes
+from copytrade.engine.resting_again import leg_before
 from copytrade.engine.services import Services
 from copytrade.engine.tracker import Tracker
 from copytrade.engine.work import Work, approved_of, cancel_work
@@ -55,8 +56,5 @@ def _ceiling(services: Services, record: OrderRecord) -> Quantity | None:
     """What a deferred exit may sell at most: what it was sized to before it was held, or what its last leg left."""
     if record.quantity:
         return record.quantity
-    if record.leg and record.signal_id:
-        for before in services.ledger.copies_of(record.signal_id):
-            if (before.account, before.symbol, before.leg) == (record.account, record.symbol, record.leg - 1):
-                return before.quantity - before.filled
-    return None
+    before = leg_before(services.ledger, record)
+    return None if before is None else before.quantity - before.filled

@@ -37,6 +37,7 @@ from copytrade.engine.cancelling import Canceller
 from copytrade.engine.last_look import LastLook
 from copytrade.engine.late_sizing import LateSizer
 from copytrade.engine.lookup import Lookup
+from copytrade.engine.making_way import WayMaker
 from copytrade.engine.ports import AccountClient
 from copytrade.engine.services import Services, ServiceStopping
 from copytrade.engine.tracker import Tracker
@@ -51,6 +52,7 @@ from copytrade.engine.work import (
     signal_of,
 )
 
+_TRIES_BESIDE = 2  # a cancel may take the venue a moment longer than it says
 _TRIES_BEFORE_FAILOVER = 3  # with their pauses about two seconds: a venue that is only restarting is waited for
 
 
@@ -68,6 +70,7 @@ class Sender:
         self._gate = LastLook(services)
         self._canceller = Canceller(services, tracker)
         self._sizer = LateSizer(services, self._canceller, refresh)
+        self._way = WayMaker(services, self._canceller)
 
     # -- the way of one order --------------------------------------------------------------------------------------
 
@@ -76,12 +79,12 @@ class Sender:
 
         Raises `LaneParked` and `ServiceStopping`, both with the work left as the ledger has it.
         """
-        if work.cancel:
-            await self._canceller.process(work)
-            return True
         if work.durable is not None:
             await work.durable
             work.durable = None
+        if work.cancel:
+            await self._canceller.process(work)
+            return True
         record = self._record(work)
         if record is None or record.state not in (OrderState.DEFERRED, OrderState.APPROVED, OrderState.UNKNOWN):
             self.finished(work)
@@ -97,14 +100,16 @@ class Sender:
             return True
         try:
             approved = await self._approved(work)
+            if approved is None:
+                work.waits = False
+                self.finished(work)
+                return True
+            sent = await self._send(work, approved, client)
         except NotSettled:
             work.waits = True
             return False
         work.waits = False
-        if approved is None:
-            self.finished(work)
-            return True
-        return await self._send(work, approved, client)
+        return sent
 
     def budget_wait_s(self, work: Work) -> float:
         """How long the account's budget would hold this order back now."""
@@ -195,6 +200,13 @@ class Sender:
                 await services.pause(min(wait_s, 0.5))
                 if work.effect is Effect.ENTRY:
                     return False
+                continue
+            if others := self._way.refused_for(work, approved):
+                stop = self._gate.last_look(work, approved) or self._way.stop(work, approved, others)
+                if stop is not None:
+                    self._stopped(work, stop)
+                    return True
+                await self._way.clear(work, others)
                 continue
             outcome = await self._place(work, approved, ticket, client)
             if outcome is None:
@@ -301,6 +313,8 @@ class Sender:
         elif isinstance(outcome, RefusedByVenue):
             if outcome.parks_account or outcome.retry_after_s is None:
                 return None
+            if outcome.reason is Reason.OPPOSITE_ORDER and retries >= _TRIES_BESIDE:
+                return None  # our own orders have made way: it is somebody else's, and may stand for days
             backoff_s = max(backoff_s, outcome.retry_after_s)
         if retries == len(delays):
             self._services.alert(
@@ -360,7 +374,9 @@ class Sender:
     def _stopped(self, work: Work, stop: SendStopped) -> None:
         if stop.reason in (Reason.SHUTTING_DOWN, Reason.LEDGER_FAILED):
             raise ServiceStopping  # the ledger still says approved, and the next start carries on from there
-        if work.effect is Effect.EXIT and work.role is Role.COPY:
+        record = self._services.ledger.state.orders.get(work.order_id)
+        taken_back = record is not None and record.cancel is stop.reason  # the master has no such order any more
+        if work.effect is Effect.EXIT and work.role is Role.COPY and not taken_back:
             self._hold(work, stop.reason, stop.detail)
             self.finished(work)
         else:
@@ -409,6 +425,8 @@ class Sender:
         if work.effect is Effect.EXIT:
             return None
         record = self._record(work)
+        if record is not None and record.leg:
+            return record.planned_at  # it rests again
         return work.signal.at if work.signal else record.planned_at if record else None
 
 

@@ -37,11 +37,13 @@ from copytrade.engine.reconcile import Reconciler
 from copytrade.engine.recovery import recover, work_of
 from copytrade.engine.refresh import Refresher
 from copytrade.engine.repair import Mender
+from copytrade.engine.resting_again import market_legs
 from copytrade.engine.roster import AccountFactory, Member, Roster
 from copytrade.engine.sending import Sender
 from copytrade.engine.services import Limits, Services, ServiceStopping, log
 from copytrade.engine.tracker import Tracker
 from copytrade.engine.watcher import Watcher, WatchRules, end_watch
+from copytrade.engine.withdrawing import Withdrawals
 from copytrade.engine.work import Work
 
 _KILL_WATCH_S = 0.25
@@ -88,6 +90,7 @@ class Engine:
         self.refresher = Refresher(self.services)
         sender = Sender(self.services, self.tracker, self._emit, self.refresher.now, self)
         self.lanes = Lanes(self.services, sender)
+        self.withdrawals = Withdrawals(self.services, self.lanes)
         self.fanout = FanOut(self.services, self.lanes, self.tracker, w.planned)
         self.limits = self.services.keeper = LimitKeeper(
             self.services, self.fanout.emit, self.lanes.submit, self.refresher.now
@@ -123,6 +126,7 @@ class Engine:
             self.connector.start(member, venue_of(member.terms.account))
         self._tasks = [asyncio.create_task(self._guarded(services.fills.run()), name="fills")]
         self.recovered = recover(services, self.lanes, self.fanout, self.tracker)
+        self.withdrawals.look()  # the terms may have changed while nobody looked
         await self.connector.settled(services.limits.connect_wait_s)
         # Not before: a signal that the last run left unanswered must not pass a follower by because the markets of
         # its venue are still being read. At some venues that takes a connected account.
@@ -166,8 +170,10 @@ class Engine:
         self._keep_prices()
 
     def apply_terms(self, terms: Mapping[AccountId, FollowerTerms]) -> None:
-        """Put changed follower settings in force: enrol, change, or let go."""
+        """Put changed follower settings in force: enrol, change, or let go. Entries that rest at a venue and may not
+        leave by the new ones are taken back."""
         followers = self.services.roster.followers
+        narrowed = {a for a, member in followers.items() if not member.left and terms.get(a) != member.terms}
         for account, new in terms.items():
             member = followers.get(account)
             if member is None:
@@ -181,7 +187,7 @@ class Engine:
                 self.connector.recheck(account)
             elif member.client is None:
                 self.connector.start(member, venue_of(account))
-        for account in [a for a in followers if a not in terms]:
+        for account in [a for a, member in followers.items() if a not in terms and not member.left]:
             member = followers[account]
             member.left = True
             self.reconciler.soon(account)
@@ -193,6 +199,8 @@ class Engine:
                     "its exits still follow the master until it is flat",
                     account,
                 )
+        if narrowed and self.services.ledger.failed is None:
+            self.withdrawals.look(narrowed)
 
     def apply_rules(self, rules: CopyRules, guards: MasterGuards, stand_ins: StandIns) -> None:
         """Put changed settings of copying in force, for the next signal and for copies not yet sent."""
@@ -257,8 +265,9 @@ class Engine:
             self._emit(told)
         if next_leg is None:
             return
-        if next_leg.leg > self.services.limits.exit_legs_max:
-            detail = f"cut short {next_leg.leg} times, {next_leg.detail}"
+        cut_short = market_legs(self.services.ledger, record)
+        if cut_short > self.services.limits.exit_legs_max and not record.kind.rests:
+            detail = f"cut short {cut_short} times, {next_leg.detail}"
             held = OrderHeld(next_leg.order_id, Reason.MARKET_CLOSED, detail, self.services.clock())
             self.services.ledger.append([held])
             self.services.alert(
@@ -333,7 +342,9 @@ class Engine:
             state = services.kill.look()
             if state is not last:
                 kind = AlertKind.KILL_SWITCH_OFF if state is KillState.OFF else AlertKind.KILL_SWITCH_ON
-                services.alert(kind, f"kill switch: {last} -> {state}")
+                rest = self.withdrawals.resting() if state in (KillState.HALT, KillState.CLOSE_ONLY) else 0
+                stay = f"; {rest} resting entries stay at their venues and may fill, kill --flatten takes them back"
+                services.alert(kind, f"kill switch: {last} -> {state}{stay if rest else ''}")
                 if state is KillState.FLATTEN:
                     await self.flattener.flatten(services.clock().isoformat())
                     if services.kill.look() is KillState.FLATTEN:

@@ -62,6 +62,11 @@ def _fill(venue: SimulatedVenue, values: dict[str, Any], query: Query) -> Any:
     return {"ok": True}
 
 
+def _expire(venue: SimulatedVenue, values: dict[str, Any], query: Query) -> Any:
+    venue.expire(values["order_id"])
+    return {"ok": True}
+
+
 def _prices(venue: SimulatedVenue, values: dict[str, Any], query: Query) -> Any:
     exchange = venue.exchange
     with venue.lock:
@@ -97,6 +102,7 @@ _CALLS: dict[tuple[str, str], Callable[[SimulatedVenue, dict[str, Any], Query], 
     ("POST", "/sim/accounts"): _add_account,
     ("POST", "/sim/deposit"): _deposit,
     ("POST", "/sim/fill"): _fill,
+    ("POST", "/sim/expire"): _expire,
     ("GET", "/sim/price"): _prices,
     ("POST", "/sim/price"): _price,
     ("GET", "/sim/faults"): lambda venue, values, query: {"faults": venue.fault_list()},

@@ -11,7 +11,7 @@ from typing import Any
 
 from copytrade.simulator.exchange import Exchange
 from copytrade.simulator.faults import Fault, FaultBook
-from copytrade.simulator.orders import NewOrder, Order
+from copytrade.simulator.orders import EXPIRED, NewOrder, Order
 from copytrade.simulator.storage import Store
 from copytrade.simulator.streams import StreamSession
 
@@ -158,6 +158,19 @@ class SimulatedVenue(ABC):
         with self.lock:
             self.exchange.advance(self.clock())
             self.exchange.fill_resting(self.books.by_order_id[order_id], volume)
+            self.save()
+
+    def expire(self, order_id: str) -> None:
+        """End one account's open order as the venue does when its time is up: now.
+
+        Raises KeyError for an order that is not there, ValueError for one that is over.
+        """
+        with self.lock:
+            self.exchange.advance(self.clock())
+            order = self.books.by_order_id[order_id]
+            order.request.expires_at_s = self.exchange.now_s
+            if not self.exchange.cancel(order, "Order expired", EXPIRED):
+                raise ValueError(f"order {order_id} is over already")
             self.save()
 
     def add_fault(self, kind: str, **values: Any) -> int:

@@ -22,7 +22,7 @@ FUNDS, SMALL, DENIED = Reason.INSUFFICIENT_FUNDS, Reason.BELOW_MINIMUM, Reason.N
         (403, 40310000, "qty must be >= minimal qty of order 0.0000166", SMALL),
         (403, 40310000, "new orders are rejected by user request", DENIED),
         (403, 40310000, "account is not allowed to trade", DENIED),
-        (403, 40310000, "potential wash trade detected. use complex orders", Reason.VENUE_REFUSED),
+        (403, 40310000, "potential wash trade detected. use complex orders", Reason.OPPOSITE_ORDER),
         (403, 40310100, "trade denied due to pattern day trading protection", Reason.VENUE_REFUSED),
         (403, 40310000, "a sentence nobody has seen before", Reason.VENUE_REFUSED),
         (422, 40010001, "crypto orders not allowed for account", DENIED),

@@ -19,6 +19,7 @@ RATE_LIMIT_BODIES = ("json", "text")
 POSITION_SYMBOLS = ("plain", "slash")
 PRECISION = ("refuse", "truncate")
 WASH_TRADES = ("refuse", "allow")
+AGED_ORDERS = ("canceled", "expired")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class Unverified:
     or `BTC/USD`. `too_precise`: what becomes of a tenth decimal. `order_value_max`: a cap on one crypto order in
     dollars. `fees_at_once`: crypto fees appear among the activities at once, and not at the end of the day.
     `wash_trades`: an order that could meet an open one of the same account is refused (documented, for coins too), or
-    allowed.
+    allowed. `aged_orders`: the status of one that Alpaca ends after 90 days.
     """
 
     key_refusal: str = "code"
@@ -43,6 +44,7 @@ class Unverified:
     order_value_max: Decimal | None = None
     fees_at_once: bool = False
     wash_trades: str = "refuse"
+    aged_orders: str = "canceled"
 
     def __post_init__(self) -> None:
         for name, value, allowed in (
@@ -51,6 +53,7 @@ class Unverified:
             ("position_symbols", self.position_symbols, POSITION_SYMBOLS),
             ("too_precise", self.too_precise, PRECISION),
             ("wash_trades", self.wash_trades, WASH_TRADES),
+            ("aged_orders", self.aged_orders, AGED_ORDERS),
         ):
             if value not in allowed:
                 raise ValueError(f"{name} is {value!r}: give one of {', '.join(allowed)}")

@@ -22,6 +22,8 @@ from copytrade.simulator.orders import NewOrder
 
 CRYPTO_BUY_MIN_USD = Decimal(10)
 STOCK_ORDER_MIN_USD = Decimal(1)
+# docs.alpaca.markets, "Orders at Alpaca": what is good till cancelled is ended by Alpaca after 90 days.
+AGED_AFTER_S = 90 * 86_400.0
 _TYPES = ("market", "limit", "stop", "stop_limit", "trailing_stop")
 _STOCK_TIMES = ("day", "gtc", "opg", "cls", "ioc", "fok")
 _CRYPTO_TIMES = ("gtc", "ioc")
@@ -325,6 +327,13 @@ def _check_minimums(call: Call, asked: Asked, price: Decimal) -> None:
         raise forbidden(f"cost basis must be >= minimal amount of order {plain(STOCK_ORDER_MIN_USD)}")
 
 
+def _ends_at_s(call: Call, time_in_force: str) -> float | None:
+    hours = call.exchange.hours
+    if time_in_force == "gtc":
+        return call.now_s + AGED_AFTER_S
+    return hours.next_close(call.now_s) if time_in_force == "day" and not hours.always_open else None
+
+
 def _request(call: Call, asked: Asked, price: Decimal) -> NewOrder:
     market = asked.asset.market
     buys_for_money = asked.notional is not None and asked.side == "buy"
@@ -333,7 +342,6 @@ def _request(call: Call, asked: Asked, price: Decimal) -> NewOrder:
         volume = (asked.notional or Decimal(0)) / price
     if not buys_for_money:
         volume = volume.quantize(market.lot_step, rounding=ROUND_DOWN)
-    hours = call.exchange.hours
     day = asked.time_in_force == "day"
     return NewOrder(
         account=call.account.name,
@@ -343,7 +351,7 @@ def _request(call: Call, asked: Asked, price: Decimal) -> NewOrder:
         limit_price=asked.limit_price,
         volume_in_quote=buys_for_money,
         time_in_force="GTD" if day else asked.time_in_force.upper(),
-        expires_at_s=hours.next_close(call.now_s) if day and not hours.always_open else None,
+        expires_at_s=_ends_at_s(call, asked.time_in_force),
         fee_in_base=asked.asset.is_crypto and asked.side == "buy",
         client_id=asked.client_id,
         trigger="" if asked.stop_price is None else "stop",

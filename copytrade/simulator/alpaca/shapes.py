@@ -71,6 +71,8 @@ def status_of(order: Order, exchange: SessionExchange, desk: Desk) -> str:
             return "partially_filled"
         waits = exchange.opens_at(order.request.symbol, exchange.now_s) > exchange.now_s
         return "accepted" if waits else "new"
+    if order.status == EXPIRED and order.request.time_in_force == "GTC":
+        return desk.unverified.aged_orders
     return {CLOSED: "filled", CANCELED: "canceled", EXPIRED: "expired"}[order.status]
 
 

@@ -19,8 +19,8 @@ RATE_RETRY_MAX_S = 60.0
 RATE_RETRY_S = 5.0
 # A session opens or a halt ends by the minute, not by the second.
 MARKET_RETRY_S = 60.0
-# An order on the other side that is in the way is cancelled or fills within moments, or stays for good.
-OPPOSITE_RETRY_S = 5.0
+# An order on the other side that is in the way is over within moments, or stays for good.
+OPPOSITE_RETRY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ _MESSAGES: tuple[tuple[re.Pattern[str], Refusal], ...] = tuple(
         (r"insufficient (buying power|balance|qty|day trading|quantity|funds)", Refusal(Reason.INSUFFICIENT_FUNDS)),
         # docs.alpaca.markets, "User protection", coins too: nothing is taken that could meet an open order of the same
         # account, and a resting stop could meet anything.
-        (r"wash trade", Refusal(Reason.VENUE_REFUSED, retry_after_s=OPPOSITE_RETRY_S)),
+        (r"wash trade", Refusal(Reason.OPPOSITE_ORDER, retry_after_s=OPPOSITE_RETRY_S)),
         (r"minimal|minimum (order|amount|qty|notional)|must be >= ", Refusal(Reason.BELOW_MINIMUM)),
         (r"rejected by user request|suspend|not allowed to trade|trading (is )?(blocked|disabled|restricted)|"
          r"account (is |has been )?(blocked|restricted|closed|disabled)",

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from copytrade.domain.errors import VenueUnavailable
 from copytrade.domain.money import ZERO, Amount, Quantity, parse_decimal
 from copytrade.domain.venue import Execution, ExecutionStatus, OrderTicket
+from copytrade.venues.alpaca.clock import read_time
 
 Order = Mapping[str, Any]
 
@@ -84,6 +85,7 @@ def read_execution(
             fee_base=Quantity(fee_base),
             at=at,
             detail="" if status is ExecutionStatus.FILLED else _detail(word, last),
+            expired=status is ExecutionStatus.CANCELLED and out_of_time(last),
         )
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise VenueUnavailable(f"Alpaca's answer about an order cannot be read: {error!r:.200}") from None
@@ -118,11 +120,28 @@ def _status_of(group: Group, filled: Decimal, lenient: bool) -> ExecutionStatus:
     return ExecutionStatus.OPEN if open_ else ExecutionStatus.CANCELLED
 
 
+def out_of_time(order: Order) -> bool:
+    """Whether the venue ended the order because its time was up.
+
+    docs.alpaca.markets, "Orders at Alpaca": an order for the day expires with it; one that is good till cancelled is
+    cancelled by Alpaca 90 days later, at `expires_at`, and whether it is called expired or cancelled is not said.
+    """
+    status, until = order.get("status"), order.get("expires_at")
+    if status == "expired":
+        return order.get("time_in_force") not in ("ioc", "fok")
+    ended = order.get("canceled_at")
+    if status != "canceled" or not isinstance(until, str) or not isinstance(ended, str):
+        return False
+    return read_time(ended) >= read_time(until)
+
+
 def _detail(status: str, order: Order) -> str:
-    if status in ("filled", "canceled"):
+    if status == "filled" or (status == "canceled" and not out_of_time(order)):
         return ""
     if status == "expired" and order.get("time_in_force") == "day":
         return "expired with the trading day (Alpaca keeps fractions of shares no longer)"
+    if out_of_time(order):
+        return "ended by Alpaca, which keeps orders for 90 days"
     return status
 
 
