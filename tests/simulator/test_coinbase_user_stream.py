@@ -214,13 +214,21 @@ def test_end_of_a_subscription_is_an_end(bob):
 
 
 @pytest.mark.parametrize(
-    "claims", [{"exp": 1}, {"iss": "me"}, {"sub": "another"}, {"uri": "GET api.coinbase.com/x"}, {"uris": []}], ids=str
-)
+    "claims",
+    [{"exp": 1}, {"iss": "me"}, {"iss": "coinbase-cloud"}, {"sub": "another"}, {"uri": "GET api.coinbase.com/x"},
+     {"uris": []}],
+    ids=str,
+)  # fmt: skip
 def test_token_that_does_not_hold_is_refused(bob, claims):
     session = Session(bob)
     assert session.subscribe(jwt=ws_token(bob.credentials, session.now_s, **claims)) == FAILURE
     assert session.stream.account is None
     assert session.subscribe()[0]["channel"] == "subscriptions"  # and the connection is not lost
+
+
+def test_token_of_the_older_form_holds(bob):
+    older = ws_token(bob.credentials, bob.simulator.clock(), iss="coinbase-cloud", aud=["retail_rest_api_proxy"])
+    assert Session(bob).subscribe(jwt=older)[0]["channel"] == "subscriptions"
 
 
 @pytest.mark.parametrize("jwt", [None, "", "a.b.c", 7])

@@ -34,7 +34,7 @@ def get_accounts(call: Call) -> Any:
 def get_account(call: Call) -> Any:
     """Get Account, by the wallet's uuid."""
     for asset in call.account.balances:
-        if _uuid(call, asset) == call.path_part:
+        if wallet_id(call, asset) == call.path_part:
             return {"account": _wallet(call, asset)}
     raise not_found("account")
 
@@ -83,7 +83,8 @@ def portfolio_uuid(call: Call) -> str:
     return str(uuid.UUID(bytes=bytes_for(0, "coinbase portfolio", call.account.name, size=16)))
 
 
-def _uuid(call: Call, asset: str) -> str:
+def wallet_id(call: Call, asset: str) -> str:
+    """The id of an account's wallet."""
     return str(uuid.UUID(bytes=bytes_for(0, "coinbase wallet", call.account.name, asset, size=16)))
 
 
@@ -92,7 +93,7 @@ def _wallet(call: Call, asset: str) -> dict[str, Any]:
     created = rfc3339(call.api_key.created_at_s if call.api_key is not None else call.now_s)
     held = account.holds.get(asset, ZERO)
     return {
-        "uuid": _uuid(call, asset),
+        "uuid": wallet_id(call, asset),
         "name": f"{asset_name(asset)} Wallet",
         "currency": asset,
         "available_balance": {"value": number(account.available(asset)), "currency": asset},

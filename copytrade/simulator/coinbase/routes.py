@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from copytrade.simulator.coinbase import account_calls, market_data
+from copytrade.simulator.coinbase import account_calls, market_data, older_calls
 from copytrade.simulator.coinbase.call import Handler
 from copytrade.simulator.coinbase.change_order import cancel_orders, edit_order
 from copytrade.simulator.coinbase.create_order import create_order, preview_order
@@ -50,12 +50,22 @@ _PUBLIC_EXACT: dict[str, Route] = {
     "/market/products": Route("get_public_products", market_data.get_products, None, True),
     "/market/product_book": Route("get_public_product_book", market_data.get_product_book, None, True),
 }
+# What the older interface shows; its other calls move money, or are not there.
+_OLDER: dict[str, Route] = {
+    "/v2/time": Route("older_time", older_calls.get_time, None, True),
+    "/v2/currencies": Route("older_currencies", older_calls.get_currencies, None, True),
+    "/v2/currencies/crypto": Route("older_crypto_currencies", older_calls.get_crypto_currencies, None, True),
+    "/v2/exchange-rates": Route("older_exchange_rates", older_calls.get_exchange_rates, None, True),
+    "/v2/accounts": Route("older_accounts", older_calls.get_wallets),
+}
 # Money that leaves a portfolio. All need the permission to transfer, and none is done here.
 _MOVING = ("/portfolios/move_funds", "/convert/", "/payment_methods", "/intx/allocate", "/cfm/sweeps")
 
 
 def find_route(verb: str, path: str) -> tuple[Route, str] | None:
     """The call and the changing part of its path (an id); None for a path that Coinbase does not have here."""
+    if verb == "GET" and path in _OLDER:
+        return _OLDER[path], ""
     if path.startswith("/v2/"):  # wallets and transactions of the older interface take the same keys
         return Route("wallet", account_calls.not_simulated, "transfer"), ""
     if not path.startswith(PREFIX):

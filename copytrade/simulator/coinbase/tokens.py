@@ -125,7 +125,7 @@ class KeyRing:
     def authenticate_stream(self, token: str | None, now_s: float) -> ApiKey:
         """The key a message to the stream is from; its token names no request. Raises CoinbaseError (401)."""
         key, claims = self._signed(f"Bearer {token}", now_s)
-        if claims.get("iss") != "cdp" or "uri" in claims or "uris" in claims:
+        if not _issued(claims) or "uri" in claims or "uris" in claims:
             raise unauthorized()
         return key
 
@@ -156,12 +156,17 @@ class KeyRing:
 def _meant_for(claims: dict[str, Any], uris: set[str]) -> bool:
     """Issuer and request of today's token, or of the two older forms that clients in use still make (ccxt 4.5.90):
     `coinbase-cloud` for the audience `retail_rest_api_proxy`, and a list `uris` for the audience `cdp_service`."""
-    issuer, audience = claims.get("iss"), claims.get("aud")
     if "uris" in claims:
         named = claims["uris"]
-        return issuer == "cdp" and audience == ["cdp_service"] and isinstance(named, list) and bool(uris & set(named))
-    older = issuer == "coinbase-cloud" and audience == ["retail_rest_api_proxy"]
-    return (issuer == "cdp" or older) and claims.get("uri") in uris
+        newer = claims.get("iss") == "cdp" and claims.get("aud") == ["cdp_service"]
+        return newer and isinstance(named, list) and bool(uris & set(named))
+    return _issued(claims) and claims.get("uri") in uris
+
+
+def _issued(claims: dict[str, Any]) -> bool:
+    """Whether the issuer is today's, or the older one with its audience."""
+    older = claims.get("iss") == "coinbase-cloud" and claims.get("aud") == ["retail_rest_api_proxy"]
+    return claims.get("iss") == "cdp" or older
 
 
 def _parts(authorization: str | None) -> tuple[dict[str, Any], dict[str, Any], bytes, bytes]:
