@@ -5,7 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from decimal import Context, Decimal
 from typing import Any
+
+from copytrade.domain.money import plain
+
+_PRICE_SHOWN = Context(prec=12)  # an average of fills has 28 digits; no venue's tick asks for more than these
 
 
 def print_json(value: Any) -> None:
@@ -38,6 +43,11 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]
     for row in rows:
         table.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
     console.print(table)
+
+
+def shown_price(price: Any) -> str:
+    """A price for people: `50348.50017706267455458000945` as `50348.5001771`."""
+    return plain(_PRICE_SHOWN.plus(Decimal(str(price))))
 
 
 def clock_time(iso: str | None) -> str:

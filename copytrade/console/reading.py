@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from copytrade.console.control import socket_path
-from copytrade.console.output import clock_time, print_error, print_json, print_table
+from copytrade.console.output import clock_time, print_error, print_json, print_table, shown_price
 from copytrade.domain.account import user_of
 from copytrade.domain.errors import LedgerError
 from copytrade.domain.order import OrderState
@@ -64,7 +64,7 @@ def run_signals(paths: Paths, limit: int, *, as_json: bool) -> int:
     def show(signals: list[Json]) -> None:
         rows = [
             (
-                clock_time(s["at"]), s["signal_id"], s["side"], s["quantity"], s["symbol"], s["price"],
+                clock_time(s["at"]), s["signal_id"], s["side"], s["quantity"], s["symbol"], shown_price(s["price"]),
                 _counted(s["copies"]),
             )
             for s in signals

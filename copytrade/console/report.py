@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
 
+from copytrade.console.output import shown_price
 from copytrade.domain.account import AccountId, user_of
 from copytrade.domain.copy import Decision
 from copytrade.domain.order import OrderKind, OrderState
@@ -67,7 +68,7 @@ def master_line(signal: Signal, master: OrderRecord | None) -> str:
     if signal.kind in (SignalKind.REPAIR, SignalKind.JOIN):
         return f"{signal.at:%H:%M:%S}  {who} {signal.side}s {signal.symbol} ({signal.kind})"
     worth = (signal.quantity * signal.price).value
-    order = f"{signal.quantity} {base} at {signal.price} {quote} ({worth:,.2f} {quote})"
+    order = f"{signal.quantity} {base} at {shown_price(signal.price)} {quote} ({worth:,.2f} {quote})"
     kind = "" if signal.order_kind is OrderKind.MARKET else f" as a {signal.order_kind.replace('_', '-')} order"
     venue_id = "" if master is None else f"  {master.venue_order_id or master.state}"
     if signal.kind.follows_up:

@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from copytrade.console.control import ask
-from copytrade.console.output import clock_time, print_error, print_json
+from copytrade.console.output import clock_time, print_error, print_json, shown_price
 from copytrade.domain.errors import LedgerError
 from copytrade.domain.reasons import Reason
 from copytrade.engine.killswitch import KillSwitch
@@ -204,6 +204,6 @@ def _signals(signals: list[Json]) -> Any:
         copies = ", ".join(f"{count} {state}" for state, count in each["copies"].items())
         table.add_row(
             Text(clock_time(each["at"])), Text(f"{each['side']} {each['quantity']}"), Text(each["symbol"]),
-            Text(str(each["price"])), Text(copies),
+            Text(shown_price(each["price"])), Text(copies),
         )  # fmt: skip
     return table
