@@ -27,8 +27,8 @@ Json = dict[str, Any]
 Row = tuple[LiveRow, list[Any] | None]
 
 EVERY_S = 0.25  # four looks a second are as many as an eye can follow
-BUSY_WAIT_MAX_S = 1.0  # a service that never stops sending is still shown, this often
-_BUSY_POLL_S = 0.02
+BUSY_WAIT_MAX_S = 3.0  # longer than a fan-out to 5,000; a service that never stops sending is still shown, this often
+_BUSY_POLL_S = 0.05  # each costs the loop 15 microseconds
 _CALM_S = 0.15  # several group commits of the ledger
 _ROWS_AT_ONCE = 100  # about half a millisecond, then everybody else has a turn
 _ROWS_EVERY = 4  # looks: modes, equities and lanes once a second, orders at every look
