@@ -254,6 +254,9 @@ def drift(
 def reconcile(
     user: UserOrAll = None,
     repair: Annotated[str, typer.Option("--repair", help="exits: sell what the master left; all: also buy.")] = "exits",
+    write_off: Annotated[
+        bool, typer.Option("--write-off", help="Of one USER: count what its owner took away as copied no more.")
+    ] = False,
     config: Config = CONFIG,
     users: Users = USERS,
     state: State = STATE,
@@ -262,7 +265,8 @@ def reconcile(
     """Repair drift now, and place held exits."""
     from copytrade.console.drifting import run_reconcile
 
-    raise typer.Exit(run_reconcile(_paths(config, users, state), user, repair, as_json=as_json))
+    paths = _paths(config, users, state)
+    raise typer.Exit(run_reconcile(paths, user, repair, write_off=write_off, as_json=as_json))
 
 
 @app.command()

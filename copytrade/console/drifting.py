@@ -15,6 +15,7 @@ from copytrade.domain.account import AccountId, user_of, venue_of
 from copytrade.domain.errors import BadRequest, VenueError
 from copytrade.domain.money import plain
 from copytrade.engine.service import Engine
+from copytrade.engine.writing_off import WriteOff
 from copytrade.wiring.paths import Paths
 from copytrade.wiring.system import System
 
@@ -29,11 +30,11 @@ def run_drift(paths: Paths, user: str | None, *, as_json: bool) -> int:
     return _run(paths, {"do": "drift", "user": user}, drift, _show_drift, as_json=as_json)
 
 
-def run_reconcile(paths: Paths, user: str | None, repair: str, *, as_json: bool) -> int:
+def run_reconcile(paths: Paths, user: str | None, repair: str, *, write_off: bool, as_json: bool) -> int:
     if repair not in _REPAIRS:
         print_error(f"--repair is {repair!r}: give exits or all", as_json=as_json, kind="bad_request")
         return 2
-    request = {"do": "reconcile", "user": user, "repair": repair}
+    request = {"do": "reconcile", "user": user, "repair": repair, "write_off": write_off}
     return _run(paths, request, reconcile, _show_repairs, as_json=as_json)
 
 
@@ -87,14 +88,31 @@ async def drift(engine: Engine, body: Json) -> Json:
 
 
 async def reconcile(engine: Engine, body: Json) -> Json:
-    """Repair each account now, at the operator's word, and tell how it went. Raises `BadRequest`."""
+    """Repair each account now, at the operator's word, and tell how it went; with `write_off`, which is for one user,
+    what its owner has taken away is written off first. Raises `BadRequest`."""
     repair = _REPAIRS.get(str(body.get("repair")))
     if repair is None:
         raise BadRequest(f"repair is {body.get('repair')!r}: give exits or all")
-    signals = []
-    for account in accounts_of(engine, body.get("user")):
+    writes_off, user = body.get("write_off") is True, body.get("user")
+    if writes_off and not user:
+        raise BadRequest("writing off is for one follower at a time: name the user, or venue:user for one account")
+    signals: list[str] = []
+    gone: list[WriteOff] = []
+    notes: list[str] = []
+    for account in accounts_of(engine, user):
+        if writes_off:
+            done, problems = await engine.reconciler.write_off(account, "by the operator")
+            gone, notes = gone + done, notes + problems
         signals += await engine.reconciler.repair(account, repair)
-    return await _outcome(engine, signals)
+    outcome = await _outcome(engine, signals)
+    outcome["written_off"] = [
+        {
+            "account": each.account, "instrument": each.symbol, "quantity": plain(each.quantity),
+            "left": plain(each.left), "ended_exits": each.exits,
+        }
+        for each in gone
+    ]  # fmt: skip
+    return {**outcome, "notes": notes, "failed": outcome["failed"] + len(notes)}
 
 
 async def flatten(engine: Engine, body: Json) -> Json:
@@ -174,7 +192,12 @@ def _show_drift(result: Json) -> None:
 
 
 def _show_repairs(result: Json) -> None:
-    if not result["signals"]:
+    for note in result.get("notes", ()):
+        print(f"!! {note}")
+    for gone in result.get("written_off", ()):
+        ended = f"; {gone['ended_exits']} held exit(s) ended" if gone["ended_exits"] else ""
+        print(f"    {gone['account']}: {gone['quantity']} {gone['instrument']} written off, {gone['left']} left{ended}")
+    if not result["signals"] and not result.get("written_off"):
         print("there was nothing to do")
         return
     for copy in result["copies"]:

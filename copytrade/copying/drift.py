@@ -56,8 +56,11 @@ _BY_OPERATOR = frozenset(
 )  # fmt: skip
 _LATE = frozenset({Reason.ENTRY_EXPIRED, Reason.WAITS_FOR_EQUITY, Reason.WAITS_FOR_FILLS, Reason.WAITS_FOR_MARKETS})
 _TAKEN_BACK = frozenset(
-    {Reason.MASTER_CANCELLED, Reason.MASTER_AMENDED, Reason.MASTER_FILLED, Reason.EXIT_FIRST, Reason.PRICE_MOVED}
-)
+    {
+        Reason.MASTER_CANCELLED, Reason.MASTER_AMENDED, Reason.MASTER_FILLED, Reason.EXIT_FIRST, Reason.PRICE_MOVED,
+        Reason.MAKES_WAY,
+    }
+)  # fmt: skip
 
 
 def named(cause: Cause, reason: Reason | None = None) -> str:
@@ -406,6 +409,7 @@ def _unfilled(copies: Sequence[OrderRecord], over: Decimal, step: Decimal, *, ma
     last = copies[-1]
     if not last.filled and last.state in _NOT_TO_BE:
         return _not_placed(last)
-    if last.effect is Effect.ENTRY and last.cancel is not None and last.cancel not in _TAKEN_BACK:
-        return named(Cause.SKIP, last.cancel)  # by the operator's will, or for a limit of the follower's
+    back = next((copy.cancel for copy in reversed(copies) if copy.state is not OrderState.SKIPPED), None)
+    if last.effect is Effect.ENTRY and back is not None and back not in _TAKEN_BACK:
+        return named(Cause.SKIP, back)  # taken back by the operator's will, or for a limit of the follower's
     return named(Cause.UNFILLED)

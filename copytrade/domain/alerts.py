@@ -51,6 +51,8 @@ class AlertKind(StrEnum):
     # Positions
     REPAIRED = "repaired"
     POSITION_GONE = "position_gone"
+    WRITTEN_OFF = "written_off"
+    TAKEN_BACK = "taken_back"  # entries that rest at a venue, of an account that takes none any more
     # Whoever decides
     STRATEGY = "strategy"
     SCAN_STOPPED = "scan_stopped"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 
-from copytrade.copying.drift import Cause, Drift, DriftRow, DriftRules, Repair, q
+from copytrade.copying.drift import ByHand, Cause, Drift, DriftRow, DriftRules, Repair, q
 from copytrade.domain.account import AccountId, venue_of
 from copytrade.domain.alerts import AlertKind
 from copytrade.domain.errors import VenueError
@@ -23,6 +23,7 @@ from copytrade.engine.drift_book import DriftBook, Look
 from copytrade.engine.repair import Mender
 from copytrade.engine.services import Services, log
 from copytrade.engine.work import RefreshEquity
+from copytrade.engine.writing_off import WriteOff, WriteOffs
 
 _TICK_S = 0.5
 _FIRST_AFTER_S = 15.0  # a start has its own work: what the last run left open is carried on with first
@@ -31,6 +32,8 @@ _AFTER_MASTER_S = 10.0  # for the copies of an order to fill, and their balances
 _AFTER_MASTER_SPREAD_S = 30.0
 _EACH_S = 0.01  # a look takes about a millisecond: ten times that leaves room for what matters more
 _READ_WAIT_S = 5.0
+_PROOF_S = 60.0  # venues' balances are a few seconds behind their fills at worst; a transfer inside takes some more
+_PROOF_BY_HAND_S = 1.0  # the operator has looked as well
 _ORDERS_SINCE = timedelta(days=1)
 _ANY_AGE_S = 86_400.0
 _ZERO = Decimal(0)
@@ -52,6 +55,7 @@ class Reconciler:
         self._refresh = refresh
         self.rules = rules
         self.book = DriftBook(services)
+        self._gone = WriteOffs(services)
         self._seen: dict[AccountId, Look] = {}
         self._rows: dict[AccountId, tuple[DriftRow, ...]] = {}
         self._due: dict[AccountId, float] = {}
@@ -92,6 +96,8 @@ class Reconciler:
     async def _look_quietly(self, account: AccountId) -> None:
         try:
             rows = await self.look(account)
+            if self.rules.by_hand is ByHand.WRITE_OFF:
+                rows = await self._write_off_proved(account, rows)
             await self._mender.mend(account, rows, self._seen[account], self.rules.repair)
         except (ValueError, ArithmeticError):  # a fault of the reckoning must not end the round for everybody else
             log.exception("reconciling %s", account)
@@ -111,6 +117,7 @@ class Reconciler:
         for key in [k for k in self._told if k[0] == account and not any(r.symbol == k[1] and r.missing for r in rows)]:
             del self._told[key]
         self._rows[account] = tuple(rows)
+        self._gone.saw(account, rows)
         return rows
 
     async def repair(self, account: AccountId, repair: Repair) -> list[str]:
@@ -118,6 +125,25 @@ class Reconciler:
         emitted. Raises `LedgerError`."""
         rows = await self.look(account, fresh=True)
         return await self._mender.mend(account, rows, self._seen[account], repair, by_hand=True)
+
+    async def write_off(self, account: AccountId, by: str) -> tuple[list[WriteOff], list[str]]:
+        """Write off, at the operator's word, what two readings of the balances lack. Returns what was written off, and
+        what was not, in words. Raises `LedgerError`."""
+        await self.look(account, fresh=True)
+        await self._services.pause(_PROOF_BY_HAND_S)
+        await self.look(account, fresh=True)
+        done, notes = [], self._not_provable(account)
+        for symbol, seen in self._gone.proved(account, 0.0).items():
+            found = await self._gone.write_off(account, symbol, seen, by)
+            if found is None:
+                notes.append(f"{account}: {symbol} is not written off: it has just changed; try again")
+            else:
+                done.append(found)
+        for symbol in {row.symbol for row in self.report(account) if row.missing} - {each.symbol for each in done}:
+            notes.append(f"{account}: {symbol} is not written off: its balances could not be read twice; try again")
+        if done:
+            await self.look(account)
+        return done, notes
 
     async def not_ours(self, account: AccountId) -> NotOurs:
         """Orders of the last day, and all open ones, that the ledger does not know. Raises `VenueError`."""
@@ -134,6 +160,28 @@ class Reconciler:
             if not ours:
                 found.append(order)
         return NotOurs(tuple(found))
+
+    # -- what was taken away by hand -----------------------------------------------------------------------------------
+
+    async def _write_off_proved(self, account: AccountId, rows: list[DriftRow]) -> list[DriftRow]:
+        """As `drift.by_hand` says: what has been missing for long enough, and by a reading of this moment still is."""
+        if not self._gone.proved(account, _PROOF_S):
+            return rows
+        await self.look(account, fresh=True)
+        for symbol, seen in self._gone.proved(account, _PROOF_S).items():
+            await self._gone.write_off(account, symbol, seen, "drift.by_hand is write_off")
+        return await self.look(account)
+
+    def _not_provable(self, account: AccountId) -> list[str]:
+        """What seems to be missing while something of it is on its way, which may be why."""
+        services, found = self._services, []
+        balances = services.books.balances(account)
+        held = {s: q.value for (a, s), q in services.ledger.state.positions.items() if a == account}
+        for symbol in self._short(account, held, balances) if balances is not None else ():
+            if waiting := self._gone.on_its_way(account, symbol):
+                orders = ", ".join(f"{r.order_id} ({r.effect}, {r.state})" for r in waiting[:3])
+                found.append(f"{account}: {symbol} is not written off while an order of it is open: {orders}")
+        return found
 
     # -- reckoning ---------------------------------------------------------------------------------------------------
 
@@ -181,6 +229,12 @@ class Reconciler:
         if balances is None or (seen.latest is not None and balances.at <= seen.latest):
             return {}
         busy = {base_of(r.symbol) for r in seen.open if r.state is not OrderState.HELD}
+        return {s: short for s, short in self._short(account, positions, balances).items() if base_of(s) not in busy}
+
+    def _short(
+        self, account: AccountId, positions: Mapping[str, Decimal], balances: Balances
+    ) -> dict[str, Decimal]:
+        """By symbol, by how much less the venue says is held than was copied."""
         left: dict[str, Decimal] = {}
         found: dict[str, Decimal] = {}
         for symbol, quantity in sorted(positions.items()):
@@ -189,7 +243,7 @@ class Reconciler:
             short = quantity - max(_ZERO, there)
             left[base] = there - quantity
             instrument = self._services.instrument(venue_of(account), symbol)
-            if base not in busy and instrument is not None and short >= instrument.lot_step:
+            if instrument is not None and short >= instrument.lot_step:
                 found[symbol] = min(short, quantity)
         return found
 

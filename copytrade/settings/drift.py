@@ -25,3 +25,9 @@ class DriftSettings(Section):
         "exits that a kill switch had held once it is lifted; `repair_all` also buys what is missing, within all caps "
         "and `copy.max_slippage`, except where it is missing by the operator's will; `report` does neither.",
     )
+    by_hand: Literal["report", "write_off"] = Field(
+        default="report",
+        description="A follower's owner has sold or taken away what was copied: `report` tells it, and "
+        "`reconcile USER --write-off` writes it off; `write_off` does that by itself once two readings of the balances "
+        "at least a minute apart lack it. What is written off follows the master out no more, should it come back.",
+    )

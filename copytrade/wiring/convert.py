@@ -7,7 +7,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import TypeVar
 
-from copytrade.copying.drift import DriftRules, Repair
+from copytrade.copying.drift import ByHand, DriftRules, Repair
 from copytrade.copying.rules import Basis, BelowMinimum, CopyRules, OnMasterFill
 from copytrade.domain.account import MASTER_USER, AccountId, FollowerTerms, LateJoin, Mode, OnLeave, account_id
 from copytrade.domain.limits import ActingLimit, LimitAction, Rearm
@@ -48,6 +48,7 @@ def drift_rules(settings: Settings) -> DriftRules:
     return DriftRules(
         every_s=float(settings.drift.every_s),
         repair=Repair(settings.drift.repair),
+        by_hand=ByHand(settings.drift.by_hand),
         join_window_s=float(settings.copying.late_join_window_s),
     )
 

@@ -51,6 +51,7 @@ TOLD_AS: dict[AlertKind, tuple[NotifyEvent, Level]] = {
     AlertKind.FILLS_UNREADABLE: ("failures", _W), AlertKind.ORDER_STILL_OPEN: ("failures", _W),
     AlertKind.NOT_PLANNED: ("failures", _E), AlertKind.NOT_COPIED: ("failures", _W),
     AlertKind.REPAIRED: ("drift", _W), AlertKind.POSITION_GONE: ("drift", _W), AlertKind.SIZED_BY_SHARE: ("drift", _W),
+    AlertKind.WRITTEN_OFF: ("drift", _W), AlertKind.TAKEN_BACK: ("other", _I),
     AlertKind.STRATEGY: ("other", _W), AlertKind.INDEPENDENT: ("other", _W),
 }  # fmt: skip
 """What each kind of alert is told as. All kinds are in it: a test walks them."""
