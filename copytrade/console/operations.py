@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,8 +103,10 @@ def price(body: Json, name: str) -> Price | None:
 
 async def cancel(engine: Engine, body: Json) -> Json:
     """Take a master order back, with every copy of it. Raises `BadRequest`."""
-    record = await engine.changes.cancel(str(body.get("order_id", "")))
-    return await _changed(engine, record, SignalKind.CANCELLED)
+    order_id = str(body.get("order_id", ""))
+    before = {copy.order_id for copy in _family(engine, engine.services.ledger.find(order_id)) if not copy.state.final}
+    record = await engine.changes.cancel(order_id)
+    return await _changed(engine, record, SignalKind.CANCELLED, before)
 
 
 async def amend(engine: Engine, body: Json) -> Json:
@@ -131,14 +134,23 @@ async def amend(engine: Engine, body: Json) -> Json:
     return await _changed(engine, record, SignalKind.AMENDED)
 
 
-async def _changed(engine: Engine, record: OrderRecord, kind: SignalKind) -> Json:
+def _family(engine: Engine, record: OrderRecord | None) -> list[OrderRecord]:
+    """Every copy of a master's order, and of those whose place it took."""
+    if record is None or record.intent is None:
+        return []
+    family = engine.services.ledger.family(record.intent.replaces or record.order_id)
+    return [copy for _, of_signal in family for copy in of_signal]
+
+
+async def _changed(
+    engine: Engine, record: OrderRecord, kind: SignalKind, before: Collection[str] = frozenset()
+) -> Json:
+    """The order as it stands now, with the copies of its change, or those of `before` that were taken back with it."""
     identity = signal_id(record.order_id, kind)
     await engine.tracker.wait(identity, COPIES_WAIT_S)
-    ledger = engine.services.ledger
-    copies = ledger.copies_of(identity)
-    if kind is SignalKind.CANCELLED and record.intent is not None:
-        family = ledger.family(record.intent.replaces or record.order_id)
-        copies = [copy for _, of_signal in family for copy in of_signal if copy.cancel is not None]
+    copies = engine.services.ledger.copies_of(identity)
+    if kind is SignalKind.CANCELLED:
+        copies = [copy for copy in _family(engine, record) if copy.order_id in before and copy.cancel is not None]
     return {
         "master": order_json(record), "signal_id": identity, "copies": [order_json(copy) for copy in copies],
         "summary": summary(copies),

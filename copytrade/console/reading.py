@@ -64,12 +64,12 @@ def run_signals(paths: Paths, limit: int, *, as_json: bool) -> int:
     def show(signals: list[Json]) -> None:
         rows = [
             (
-                clock_time(s["at"]), s["signal_id"], s["side"], s["quantity"], s["symbol"], shown_price(s["price"]),
-                _counted(s["copies"]),
+                clock_time(s["at"]), s["signal_id"], s["kind"], s["side"], s["quantity"], s["symbol"],
+                shown_price(s["price"]), _counted(s["copies"]),
             )
             for s in signals
         ]  # fmt: skip
-        columns = ("at (UTC)", "signal", "side", "quantity", "instrument", "price", "copies")
+        columns = ("at (UTC)", "signal", "what", "side", "quantity", "instrument", "price", "copies")
         print_table("Signals, newest first", columns, rows, "no signals yet")
 
     return _read(paths, read, show, as_json=as_json, empty=[])
@@ -233,7 +233,7 @@ def _order(record: Json) -> Json:
 
 
 def _why(order: Json) -> str:
-    because = f"{order['reason_text']} {order['detail']}".rstrip()
+    because = order["reason_text"] + (f" ({order['detail']})" if order["detail"] else "")
     return because if order["taken_back"] is None else f"{order['taken_back']}; sized: {because}"
 
 

@@ -11,6 +11,7 @@ from copytrade.console.output import print_error, print_json
 from copytrade.console.running import show_error, through_worker_or_alone
 from copytrade.domain.account import user_of
 from copytrade.domain.errors import BadRequest, CopyTradeError
+from copytrade.domain.order import OrderState
 from copytrade.wiring.paths import Paths
 from copytrade.wiring.system import System
 
@@ -127,7 +128,8 @@ def _print_copies(result: Json) -> None:
         user = user_of(copy["account"])
         if copy["taken_back"] is not None:
             done = f"{copy['filled']} of {copy['quantity']} filled"
-            print(f"    {user}: {copy['state']}, {done}; {copy['taken_back']}")
+            state = "on its way back" if copy["state"] == OrderState.ACCEPTED else copy["state"]
+            print(f"    {user}: {state}, {done}; {copy['taken_back']}")
         elif copy["venue_order_id"] is not None:
             print(f"    {user}: {copy['quantity']} ({_money(copy)})  {copy['venue_order_id']}; {copy['reason_text']}")
         else:

@@ -90,8 +90,10 @@ def rests_is_changed_and_taken_back(world: World, *, errors: bool) -> None:
     gone = world.command("cancel", changed["master"]["order_id"])
     assert gone.code == 0, gone
     assert f"is cancelled, 0 filled; order {changed['master']['order_id']}" in gone.out
-    assert "alice_smith: " in gone.out
-    assert "the master has cancelled its order" in gone.out
+    # Those of the change, and not once more the ones that had been taken back for it.
+    assert gone.out.count("the master has cancelled its order") == len(FOLLOWERS)
+    assert gone.out.count("alice_smith: ") == 1
+    assert "alice_smith: accepted" not in gone.out
     assert "is over already: cancelled" in refused(world, "cancel", changed["master"]["order_id"])
     states = [(order["state"], order["kind"]) for order in world.json("orders")[:2]]
     assert states == [("cancelled", "limit")] * 2
@@ -99,6 +101,9 @@ def rests_is_changed_and_taken_back(world: World, *, errors: bool) -> None:
     table = world.command("orders").out
     assert low in table
     assert lower in table
+    told = world.command("signals").out
+    assert [what for what in ("placed", "amended", "cancelled") if f" {what} " not in told] == []
+    assert "sized: scaled by the ratio of equities (" in world.command("copies").out
 
 
 def rests_as_a_bracket(world: World) -> None:
