@@ -1,51 +1,99 @@
-"""Tracking error under random trading: how far followers of mixed size are from the master, and whether all of it is
-explained. `make drift` runs it; prints JSON, and ends with 1 if anything is not explained.
+"""Tracking error under random trading: how far followers of mixed size at five venues are from the master, and whether
+all of it is explained. `make drift` runs it; prints JSON, and ends with 1 if anything is unexplained, doubled or lost.
 
-The venue is simulated, over HTTP, and now and then refuses an order or ends it early, the master's too. Rate limits are
-off on both sides. Sizes, trades and faults come from the seed.
+The venues are simulated, over HTTP, in a process of their own, and now and then refuse an order, end it early or lose
+an answer, the master's too. Rate limits are off on both sides. Sizes, trades and prices come from the seed.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
+import logging
 import random
+import resource
+import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
 
 REPO = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(REPO), str(REPO / "tests" / "support")]
 
-from drift_world import Tally, act, close_everything, limitless, look_at_everybody, mixed_followers, set_faults  # noqa: E402
-from world import Desk, World  # noqa: E402
+from drift_tally import Tally, count_ends  # noqa: E402
+from drift_venues import VENUES, Link  # noqa: E402
+from drift_world import DriftWorld, Master, calm, cash_of, lift_limits, mixed_followers  # noqa: E402
 
-from copytrade.venues.kraken.options import TIERS  # noqa: E402
-
-_LOOKS = 20  # at everybody, over the whole run: one reads every balance
+_LOOK_EVERY = 50  # acts; one look reads every balance
 
 
-async def trade(world: World, seed: int, actions: int, tally: Tally) -> None:
-    chance = random.Random(seed)
+class VenuesProcess:
+    """The five venues in a process of their own."""
+
+    def __init__(self, seed: int, accounts: dict[str, dict[str, str]]) -> None:
+        command = [sys.executable, str(REPO / "tests" / "support" / "drift_venues.py")]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps({"seed": seed, "accounts": accounts}) + "\n")
+        self._process.stdin.flush()
+        told = json.loads(self._process.stdout.readline())
+        self.links = {name: Link(name, about["url"], about["keys"]) for name, about in told.items()}
+
+    def peak_mb(self) -> int:
+        """The most memory that it has had (Linux; 0 elsewhere)."""
+        try:
+            lines = Path(f"/proc/{self._process.pid}/status").read_text().splitlines()
+        except OSError:
+            return 0
+        return next((int(line.split()[1]) // 1024 for line in lines if line.startswith("VmHWM")), 0)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.wait()
+        self._process.stdout.close()
+
+
+async def trade(world: DriftWorld, seed: int, actions: int, tally: Tally, acts: Counter[str]) -> dict[str, Any]:
+    chance, began = random.Random(seed), time.monotonic()
     async with world.trading() as desk:
-        set_faults(world, seed)
-        for number in range(actions):
-            await act(desk, chance, number, tally)
-            if number % max(1, actions // _LOOKS) == 0:
-                await desk.settled()
-                await look_at_everybody(desk, tally)
-                said = f"{number} actions, {tally.rows} rows, {len(tally.unexplained)} unexplained"
-                print(said, file=sys.stderr, flush=True)
-        await desk.settled()
-        await look_at_everybody(desk, tally)
-        await close_everything(desk, tally)
-        tally.orders = orders_of(desk)
+        gc.freeze()
+        world.set_faults()
+        master = Master(desk, world, chance, acts)
+        for number in range(1, actions + 1):
+            await master.act()
+            if chance.random() < 0.35:
+                await calm(desk, world)
+            if number % _LOOK_EVERY == 0:
+                await calm(desk, world)
+                await tally.look_at_everybody(master)
+                world.top_up()
+            if number % 100 == 0:
+                at_s = time.monotonic() - began
+                _say(f"{number} acts, {at_s:.0f} s, {tally.rows} rows, slow: {world.slow[-1:]}", tally)
+        await calm(desk, world)
+        await tally.look_at_everybody(master)
+        await tally.close_everything(master)
+        taken, doubled = world.orders(), world.doubled()
+        ends = await asyncio.to_thread(count_ends, desk, world.paths.ledger)
+    return {"orders": taken, "doubled": doubled, **ends}
 
 
-def orders_of(desk: Desk) -> int:
-    return sum(len(desk.world.orders(name)) for name in ("master", *desk.world.users))
+def _say(text: str, tally: Tally) -> None:
+    print(f"{text}, {len(tally.unexplained)} unexplained {tally.unexplained[-1:]}", file=sys.stderr, flush=True)
 
 
 def main() -> int:
@@ -53,26 +101,40 @@ def main() -> int:
     parser.add_argument("--actions", type=int, default=10_000)
     parser.add_argument("--followers", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--master", choices=VENUES, default="kraken", help="the master's venue")
     asked = parser.parse_args()
-    TIERS["pro"] = limitless()
-    tally, began = Tally(), time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
-        world = World(
-            Path(folder), followers=mixed_followers(asked.followers, asked.seed), master_cash=10_000,
-            simulator={"rate_limits": False},
-        )  # fmt: skip
-        with world:
-            asyncio.run(trade(world, asked.seed, asked.actions, tally))
-        doubles = world.venue.doubles()
+    logging.basicConfig(level=logging.ERROR)
+    lift_limits()
+    gc.set_threshold(50_000, 20, 100)
+    followers = mixed_followers(asked.followers, asked.seed)
+    tally, acts, began = Tally(), Counter[str](), time.monotonic()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        VenuesProcess(asked.seed, cash_of(followers, asked.master)) as venues,
+    ):
+        world = DriftWorld(Path(folder), venues.links, followers, master=asked.master)
+        found = asyncio.run(trade(world, asked.seed, asked.actions, tally, acts))
+        venues_mb = venues.peak_mb()
+    seconds = time.monotonic() - began
+    doubled, lost = found.pop("doubled"), found["lost"]
+    unknown = found["orders"] - found["orders_in_ledger"]
     report = {
-        "actions": tally.actions, "refused": tally.refused, "followers": asked.followers, "seed": asked.seed,
-        "orders": tally.orders, "seconds": round(time.monotonic() - began, 1), "rows": tally.rows,
-        "unexplained": tally.unexplained[:50], "doubled": len(doubles),
+        "actions": sum(acts.values()), "of": dict(acts.most_common()), "followers": asked.followers,
+        "venues": len(VENUES), "master": asked.master, "seed": asked.seed, "seconds": round(seconds, 1),
+        "orders_per_s": round(found["orders"] / seconds, 1), **found, "orders_that_the_ledger_does_not_know": unknown,
+        "doubled": len(doubled), "unexplained": tally.unexplained[:50], "rows": tally.rows,
+        "rows_that_add_up_exactly": tally.exact, "looks_taken_again": tally.read_again,
+        "causes": dict(tally.causes.most_common()),
         "worst_error_share_of_equity": f"{tally.worst_share:.4%}",
-        "worst_rounding_in_lot_steps": f"{tally.worst_rounding:.2f}", "causes": dict(tally.causes.most_common()),
+        "ideal_over_master_share": tally.spread_of_ideals(),
+        "worst_share_of_equity_by_cause": {c: f"{s:.6%}" for c, s in sorted(tally.worst.items(), key=lambda e: -e[1])},
+        "worst_rounding_in_lot_steps_per_order": f"{tally.worst_rounding:.3f}",
+        "slow": world.slow[:20], "slow_times": len(world.slow), "alerts": dict(world.alerts.most_common(12)),
+        "peak_mb": {"worker": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, "venues": venues_mb},
     }  # fmt: skip
     print(json.dumps(report, indent=2))
-    return 1 if tally.unexplained or doubles or not tally.rows else 0
+    wrong = tally.unexplained or doubled or unknown or any(lost.values()) or tally.exact != tally.rows
+    return 1 if wrong or not tally.rows else 0
 
 
 if __name__ == "__main__":

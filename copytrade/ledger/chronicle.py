@@ -55,6 +55,7 @@ def _orders(
     if not keys:
         return
     marks = ",".join("?" * len(keys))
-    query = f"SELECT {ORDER_COLUMNS_SQL} FROM orders WHERE {which} ({marks}) ORDER BY n"  # noqa: S608  (our words)
+    # `+n`: to save the sorting of a few rows, SQLite would else go through every order that the account ever had.
+    query = f"SELECT {ORDER_COLUMNS_SQL} FROM orders WHERE {which} ({marks}) ORDER BY +n"  # noqa: S608  (our words)
     for row in connection.execute(query, (*first, *keys)).fetchall():
         yield newer(row[0]) or order_from_row(row)
