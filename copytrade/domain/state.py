@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Protocol
 
 from copytrade.domain.account import AccountId
+from copytrade.domain.by_account import OpenOrders, Positions
 from copytrade.domain.copy import Approved, Decision, Deferred, Skipped
 from copytrade.domain.events import (
     AccountCleared,
@@ -39,91 +40,40 @@ from copytrade.domain.events import (
 )
 from copytrade.domain.independence import IndependenceBegan, IndependenceEnded
 from copytrade.domain.limits import EquityMarked, LimitRearmed, LimitTripped
-from copytrade.domain.money import NO_AMOUNT, NO_QUANTITY, Amount, Price, Quantity
+from copytrade.domain.money import NO_QUANTITY, Quantity
 from copytrade.domain.operating import OperatorActed
-from copytrade.domain.order import Effect, Move, OrderKind, OrderState, Role, Side, next_state
+from copytrade.domain.order import Move, OrderKind, OrderState, Role, Side, next_state
 from copytrade.domain.reasons import Reason
+from copytrade.domain.record import OrderRecord, digest_of
 from copytrade.domain.signal import Signal
 from copytrade.domain.standing import Standing
 from copytrade.domain.venue import ExecutionStatus
 from copytrade.domain.watching import OrderAmended, OrdersWatched, WatchEnded
 from copytrade.domain.writing_off import PositionWrittenOff, WrittenOff
 
+__all__ = ["DIGEST_MODULUS", "Listener", "OrderRecord", "State", "signal_digest"]
+
 DIGEST_MODULUS = 1 << 128
 
 
-@dataclass(slots=True)
-class OrderRecord:
-    """All that is known of one order, the master's or a copy's. Changed by `State.apply` alone."""
+class Listener(Protocol):
+    """Told of what has happened, within `apply`. It may keep the records, which go on changing until they are final,
+    and must raise nothing: the event has happened."""
 
-    order_id: str
-    role: Role
-    signal_id: str | None
-    account: AccountId
-    symbol: str
-    side: Side
-    effect: Effect
-    kind: OrderKind
-    state: OrderState
-    reason: Reason
-    detail: str
-    quantity: Quantity
-    price: Price | None
-    limit_price: Price | None
-    leg: int
-    planned_at: datetime
-    venue_order_id: str | None = None
-    sent_at: datetime | None = None
-    acked_at: datetime | None = None
-    ended_at: datetime | None = None
-    filled: Quantity = NO_QUANTITY
-    fee_base: Quantity = NO_QUANTITY
-    cost: Amount = NO_AMOUNT
-    fee: Amount = NO_AMOUNT
-    intent: MasterIntended | None = None
-    stop_price: Price | None = None
-    cancel: Reason | None = None
-    profit: Price | None = None
-    ideal: Quantity = NO_QUANTITY
+    def emitted(self, signal: Signal) -> None: ...
 
-    @property
-    def arrived(self) -> Quantity:
-        """What the order added to (or took from) the position: fills less what the venue took in base as its fee.
+    def planned(self, signal_id: str, records: Sequence[OrderRecord]) -> None:
+        """Copies of one signal, those that ended at once included."""
+        ...
 
-        A fee taken in base on a sell has no part in the position: the venue took it from what was sold.
-        """
-        return self.filled - self.fee_base if self.side is Side.BUY else self.filled
-
-    def canonical(self) -> list[Any]:
-        """The fields that make two records the same, in a fixed order, as JSON values."""
-        fields = [
-            self.order_id, self.role.value, self.signal_id, self.account, self.symbol, self.side.value,
-            self.effect.value, self.kind.value, self.state.value, self.reason.value, self.detail,
-            str(self.quantity), _text(self.price), _text(self.limit_price), self.leg,
-            self.planned_at.isoformat(), self.venue_order_id, _when(self.sent_at), _when(self.acked_at),
-            _when(self.ended_at), str(self.filled), str(self.fee_base), str(self.cost), str(self.fee),
-            None if self.intent is None else event_to_json(self.intent),
-        ]  # fmt: skip
-        if self.stop_price is not None or self.cancel is not None:  # orders without count as they always did
-            fields += [_text(self.stop_price), None if self.cancel is None else self.cancel.value]
-        if self.profit is not None:
-            fields.append(_text(self.profit))
-        if self.ideal:
-            fields.append(f"ideal {self.ideal}")
-        return fields
-
-    def digest(self) -> int:
-        return _digest(self.canonical())
+    def ended(self, record: OrderRecord) -> None:
+        """An order that was open is at its end."""
+        ...
 
 
 def signal_digest(signal: Signal) -> int:
     """A number for the whole content of a signal, below `DIGEST_MODULUS`."""
-    return _digest(event_to_json(SignalEmitted(signal)))
-
-
-def _digest(body: Any) -> int:
-    encoded = json.dumps(body, separators=(",", ":")).encode()
-    return int.from_bytes(hashlib.sha256(encoded).digest()[:16], "big")
+    return digest_of(event_to_json(SignalEmitted(signal)))
 
 
 def _clean(text: str) -> str:
@@ -131,20 +81,12 @@ def _clean(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
-def _text(value: Price | None) -> str | None:
-    return None if value is None else str(value)
-
-
-def _when(at: datetime | None) -> str | None:
-    return None if at is None else at.isoformat()
-
-
 @dataclass(slots=True)
 class State:
     """What is open now, and digests of what is over."""
 
-    orders: dict[str, OrderRecord] = field(default_factory=dict)
-    positions: dict[tuple[AccountId, str], Quantity] = field(default_factory=dict)
+    orders: OpenOrders[OrderRecord] = field(default_factory=OpenOrders)
+    positions: Positions = field(default_factory=Positions)
     parked: dict[AccountId, tuple[Reason, str]] = field(default_factory=dict)
     notes: dict[tuple[AccountId, str], tuple[str, str]] = field(default_factory=dict)  # strategy and its memory
     joined: dict[AccountId, tuple[datetime, str]] = field(default_factory=dict)  # when, and the master's holdings
@@ -154,6 +96,7 @@ class State:
     signals_digest: int = 0
     ended_count: int = 0
     ended_digest: int = 0
+    listeners: list[Listener] = field(default_factory=list, repr=False, compare=False)  # no part of the state
 
     def position(self, account: AccountId, symbol: str) -> Quantity:
         """The copied position (for the master: the position its orders here have built)."""
@@ -202,6 +145,8 @@ class State:
         self.unplanned[e.signal.signal_id] = e.signal
         self.signals_count += 1
         self.signals_digest = (self.signals_digest + signal_digest(e.signal)) % DIGEST_MODULUS
+        for listener in self.listeners:
+            listener.emitted(e.signal)
         return []
 
     def _copies_planned(self, e: CopiesPlanned) -> list[OrderRecord]:
@@ -211,6 +156,8 @@ class State:
         signal = self.unplanned.pop(e.signal_id, None)
         if signal is not None:
             self.standing.answered(signal)
+        for listener in self.listeners:
+            listener.planned(e.signal_id, records)
         return records
 
     def _copy_decided(self, e: CopyDecided) -> list[OrderRecord]:
@@ -381,6 +328,8 @@ class State:
             record.ended_at = at
             del self.orders[record.order_id]
             self._end(record)
+            for listener in self.listeners:
+                listener.ended(record)
         return record
 
     def _end(self, record: OrderRecord) -> None:
