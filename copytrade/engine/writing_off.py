@@ -17,7 +17,7 @@ from copytrade.domain.account import AccountId, venue_of
 from copytrade.domain.alerts import AlertKind
 from copytrade.domain.events import Event, OrderStopped
 from copytrade.domain.instrument import base_of
-from copytrade.domain.money import Quantity
+from copytrade.domain.money import Quantity, plain
 from copytrade.domain.order import OrderState, Side
 from copytrade.domain.reasons import Reason
 from copytrade.domain.state import OrderRecord
@@ -84,7 +84,8 @@ class WriteOffs:
         if held != seen.position or self._moves(account, symbol):
             return None
         left, now = held - seen.missing, services.clock()
-        detail = f"{seen.missing} of {held} is gone; {decided}"
+        gone = plain(seen.missing)
+        detail = f"{gone} of {plain(held)} is gone; {decided}"
         kept = [] if self._sellable(account, symbol, left) else self._kept(account, symbol)
         events: list[Event] = [
             PositionWrittenOff(account, symbol, Quantity(seen.missing), Reason.GONE_BY_HAND, now, detail)
@@ -95,8 +96,8 @@ class WriteOffs:
         ended = f", and {len(kept)} exit(s) that were kept for it have ended" if kept else ""
         services.alert(
             AlertKind.WRITTEN_OFF,
-            f"{account}: {seen.missing} {symbol} is written off ({decided}): it was copied and is no longer at the "
-            f"venue; {left} counts as copied now{ended}",
+            f"{account}: {gone} {symbol} is written off ({decided}): it was copied and is no longer at the venue; "
+            f"{plain(left)} counts as copied now{ended}",
             account,
         )
         return WriteOff(account, symbol, seen.missing, left, len(kept))

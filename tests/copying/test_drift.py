@@ -24,6 +24,7 @@ from copytrade.domain.order import Effect, OrderKind, OrderState, Role, Side
 from copytrade.domain.reasons import Reason
 from copytrade.domain.signal import Signal, SignalKind
 from copytrade.domain.state import OrderRecord
+from copytrade.domain.writing_off import WrittenOff
 
 D = Decimal
 ALICE, MASTER = AccountId("kraken:alice_smith"), AccountId("kraken:master")
@@ -50,6 +51,7 @@ class Act:
     mode: Mode = Mode.ACTIVE
     max_order: int | None = None
     below: BelowMinimum = BelowMinimum.SKIP
+    gone: Decimal = NONE  # the owner takes away this share of what is held before that
 
 
 shares = st.sampled_from([D(0), D("0.25"), D("0.333333333"), D("0.5"), D("0.9"), D(1), D(1), D(1)])
@@ -65,6 +67,7 @@ acts = st.builds(
     mode=st.sampled_from([Mode.ACTIVE, Mode.ACTIVE, Mode.ACTIVE, Mode.PAUSED]),
     max_order=st.sampled_from([None, None, 1, 20]),
     below=st.sampled_from(list(BelowMinimum)),
+    gone=st.sampled_from([D(0), D(0), D(0), D(0), D("0.3"), D(1)]),
 )
 
 
@@ -76,8 +79,10 @@ class Run:
     master: Decimal = NONE
     held: Decimal = NONE
     count: int = 0
+    gone: list[WrittenOff] = field(default_factory=list)
 
     def act(self, act: Act) -> None:
+        self.take_away(act.gone)
         quantity = Quantity(act.size if act.buy else (self.master * act.size).quantize(STEP))
         if not quantity:
             return
@@ -87,6 +92,13 @@ class Run:
         order = self.order(signal, "m", quantity, filled, fee, Role.MASTER)
         self.master += order.arrived.value if act.buy else -order.arrived.value
         self.fold.take(signal, order, self.copies(signal, act))
+
+    def take_away(self, share: Decimal) -> None:
+        quantity = Quantity((self.held * share).quantize(D("1e-8")))
+        if quantity:
+            self.gone.append(WrittenOff(self.count, "BTC/USD", quantity, START))
+            self.fold.written_off(self.gone)
+            self.held -= quantity.value
 
     def signal(self, buy: bool, quantity: Quantity, kind: SignalKind = SignalKind.PLACED) -> Signal:
         self.count += 1
@@ -237,6 +249,48 @@ def test_taking_a_follower_out_by_hand_is_told_as_such_until_the_master_is_out()
     assert run.fold.drifts["BTC/USD"].causes == {"by_hand": D("-0.05")}
     run.act(Act(False, D(1)))
     assert run.fold.drifts["BTC/USD"].error == 0
+
+
+def test_what_the_owner_took_away_is_told_as_such_until_the_master_is_out() -> None:
+    run = Run()
+    run.act(Act(True, D(1)))
+    run.take_away(D("0.75"))
+    assert run.fold.drifts["BTC/USD"].causes == {"by_hand": D("-0.075")}
+    run.act(Act(False, D("0.5")))
+    assert run.fold.drifts["BTC/USD"].causes == {"by_hand": D("-0.0375")}
+    run.act(Act(False, D(1)))
+    assert run.fold.drifts["BTC/USD"].error == 0
+
+
+def test_what_was_written_off_goes_in_between_the_signals_that_it_lies_between_once() -> None:
+    run = Run()
+    run.act(Act(True, D(1)))
+    gone = [WrittenOff(1, "BTC/USD", Quantity.of("0.05"), START), WrittenOff(2, "BTC/USD", Quantity.of("0.01"), START)]
+    for _ in range(2):
+        run.fold.written_off(gone, 2)
+        assert run.fold.drifts["BTC/USD"].actual == D("0.05")
+    other = run.fold.copy()
+    other.written_off(gone)
+    other.written_off(gone)
+    assert other.drifts["BTC/USD"].actual == D("0.04")
+    assert run.fold.drifts["BTC/USD"].actual == D("0.05")
+    later = DriftFold(lambda symbol: STEP, gone=2)
+    later.written_off(gone)
+    assert later.drifts == {}, "what was before the first signal is left out"
+
+
+def test_a_copy_that_was_stopped_leaves_what_it_had_taken_up_carried() -> None:
+    run = Run()
+    run.act(Act(True, D("0.001"), below=BelowMinimum.CARRY))
+    assert set(run.fold.drifts["BTC/USD"].causes) == {"carry"}
+    carried = run.fold.drifts["BTC/USD"].causes["carry"]
+    signal = run.signal(True, Quantity.of("0.01"))
+    copy = replace(
+        run.order(signal, "c", Quantity.of("0.0011"), NO_QUANTITY, NO_QUANTITY, Role.COPY), signal_id=signal.signal_id,
+        account=ALICE, reason=Reason.KILL_SWITCH, state=OrderState.STOPPED, ideal=Quantity.of("0.001"),
+    )  # fmt: skip
+    run.fold.take(signal, run.order(signal, "m", signal.quantity, signal.quantity, NO_QUANTITY, Role.MASTER), [copy])
+    assert run.fold.drifts["BTC/USD"].causes == {"carry": carried, "skip: kill_switch": D("-0.001")}
 
 
 def test_an_order_that_rests_counts_from_its_end_and_is_shown_before() -> None:

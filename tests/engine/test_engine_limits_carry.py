@@ -7,12 +7,14 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pytest
 from ports import ClientAround, around_clients
 from world import Desk, World, follower, until
 
 from copytrade.domain.order import OrderState
 from copytrade.domain.reasons import Reason
 from copytrade.domain.venue import Balances
+from copytrade.engine.killswitch import KillState
 from copytrade.engine.ports import AccountClient
 from copytrade.ledger.replay import verify
 
@@ -61,6 +63,72 @@ async def test_small_entries_come_together_over_a_restart(tmp_path: Path) -> Non
             assert "carried" in copy.detail
             assert D("0.000059") < copy.quantity.value < D("0.000061")
             assert kept(desk) == 0
+        assert verify(world.paths.ledger).ok
+
+
+@pytest.mark.parametrize("why", [Reason.KILL_SWITCH, Reason.ENTRY_EXPIRED, Reason.MODE_PAUSED])
+async def test_what_a_copy_took_up_that_was_stopped_is_carried_again(tmp_path: Path, why: Reason) -> None:
+    with World(tmp_path, followers=POOR, settings=CARRY) as world:
+
+        def stop(desk: Desk) -> None:
+            """When the plan is durable and no copy has left."""
+            if why is Reason.KILL_SWITCH:
+                desk.kill.engage(KillState.HALT)
+            elif why is Reason.ENTRY_EXPIRED:
+                world.clock.ahead_s += 120
+            else:
+                world.users["alice_smith"]["mode"] = "paused"
+                world.write_users()
+                desk.reload()
+
+        async with world.trading() as desk:
+            for _ in range(2):
+                await desk.buy("100")
+                await desk.settled()
+            before = kept(desk)
+            world.on_plan = lambda: stop(desk)
+            signal = await desk.buy("100")
+            await desk.settled()
+            world.on_plan = lambda: None
+            copy = desk.copy(signal, "alice_smith")
+            assert (copy.state, copy.reason) == (OrderState.STOPPED, why)
+            assert copy.quantity.value > before
+            assert kept(desk) == before
+        assert verify(world.paths.ledger).ok
+        desk.kill.lift()
+        world.users["alice_smith"]["mode"] = "active"
+        world.write_users()
+        async with world.trading() as desk:
+            assert kept(desk) == before
+            signal = await desk.buy("100")
+            await desk.settled()
+            copy = desk.copy(signal, "alice_smith")
+            assert copy.state is OrderState.FILLED
+            assert D("0.000059") < copy.quantity.value < D("0.000061")
+            assert kept(desk) == 0
+            assert desk.ledger.state.standing.taken == {}
+        assert verify(world.paths.ledger).ok
+
+
+async def test_a_copy_that_a_crash_kept_from_leaving_gives_back_what_it_took_up(tmp_path: Path) -> None:
+    """Planned and durable, then the worker dies; the next one finds it absent, and too old."""
+    with World(tmp_path, followers=POOR, settings=CARRY) as world:
+        async with world.trading() as desk:
+            for _ in range(2):
+                await desk.buy("100")
+                await desk.settled()
+            before = kept(desk)
+            world.on_plan = desk.engine.services.closing.set  # nothing leaves any more, as if the worker had died there
+            signal = await desk.buy("100")
+            await until(lambda: world.plans[-1][0].signal_id == signal, "the plan to be durable")
+        world.on_plan = lambda: None
+        world.clock.ahead_s += 120
+        async with world.trading() as desk:
+            await desk.settled()
+            copy = desk.copy(signal, "alice_smith")
+            assert (copy.state, copy.reason) == (OrderState.STOPPED, Reason.ENTRY_EXPIRED)
+            assert kept(desk) == before
+            assert not world.orders("alice_smith")
         assert verify(world.paths.ledger).ok
 
 

@@ -46,6 +46,7 @@ from copytrade.domain.signal import Signal, SignalKind
 from copytrade.domain.state import OrderRecord, State
 from copytrade.domain.venue import ExecutionStatus
 from copytrade.domain.watching import OrderAmended, OrdersWatched, WatchEnded
+from copytrade.domain.writing_off import PositionWrittenOff
 
 START = datetime(2025, 3, 1, 12, 0, tzinfo=UTC)
 MASTER = AccountId("kraken:master")
@@ -133,6 +134,10 @@ class History:
             return self._random.choice((OrdersWatched(MASTER, at, at), WatchEnded(MASTER, at)))
         if choice < 0.40:
             return self._random.choice((IndependenceBegan(MASTER, at), IndependenceEnded(MASTER, at)))
+        if choice < 0.43 and (held := sorted(key for key, quantity in state.positions.items() if quantity.value > 0)):
+            account, symbol = self._random.choice(held)
+            part = state.positions[account, symbol].scaled(self._random.choice((Decimal(1), Decimal("0.5"))))
+            return PositionWrittenOff(account, symbol, part, Reason.GONE_BY_HAND, at, "seen twice")
         record = self._pick(state)
         return self._move(record, at)
 
@@ -150,6 +155,9 @@ class History:
     def _carry(self, of: Signal) -> Carry | None:
         quantity = self._random.choice((NO_QUANTITY, Quantity.of(self._number())))
         return self._random.choice((None, Carry(of.symbol, quantity, of.price, of.at)))
+
+    def _taken(self, of: Signal) -> Carry | None:
+        return Carry(of.symbol, Quantity.of(self._number()), of.price, of.at) if self._chance(0.5) else None
 
     def _pick(self, state: State) -> OrderRecord:
         """One of the oldest open orders: the order of `orders` is that of planning, before and after a restart."""
@@ -170,7 +178,8 @@ class History:
             elif kind == 1:
                 copies.append(unsized(Deferred, of, account))
             else:
-                copies.append(replace(approved(of, account, quantity=self._number()), carry=self._carry(of)))
+                copy = approved(of, account, quantity=self._number())
+                copies.append(replace(copy, carry=self._carry(of), taken=self._taken(of)))
         return CopiesPlanned(of.signal_id, tuple(copies), at)
 
     def _number(self) -> str:
