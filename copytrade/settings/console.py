@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Annotated
+from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from .fields import BaseUrl, Seconds, Section, Switch, Whole, is_loopback
 
@@ -13,6 +15,20 @@ _AUTHORITY = r"^(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?$"
 Authority = Annotated[str, Field(strict=True, max_length=253, pattern=_AUTHORITY)]
 Address = Annotated[str, Field(strict=True, max_length=253, pattern=r"^[A-Za-z0-9:._-]+$")]
 FilePath = Annotated[str, Field(strict=True, min_length=1, max_length=4096)]
+_NETWORK_ADVICE = " | Write an address like 10.0.0.2, or a network like 172.18.0.0/16"
+
+
+def _network(value: str) -> str:
+    try:
+        network = ipaddress.ip_network(value)
+    except ValueError:
+        raise ValueError(f"{value!r:.60} is no address and no network" + _NETWORK_ADVICE) from None
+    if network.prefixlen == 0:
+        raise ValueError(f"{value} is everybody, and everybody could say who calls" + _NETWORK_ADVICE)
+    return value
+
+
+Network = Annotated[str, Field(strict=True, max_length=50), AfterValidator(_network)]
 
 
 class ConsoleSettings(Section):
@@ -41,6 +57,13 @@ class ConsoleSettings(Section):
         default=False,
         description="A proxy of yours stands in front, adds TLS, and says in `X-Forwarded-For` who calls.",
     )
+    proxies: tuple[Network, ...] = Field(
+        default=("127.0.0.1", "::1"),
+        min_length=1,
+        max_length=20,
+        description="Where that proxy calls from: addresses or networks. What anybody else says in `X-Forwarded-…` is "
+        "not believed, and other machines get the two probes and nothing else.",
+    )
     session_hours: Seconds = Field(default=12.0, ge=0.1, le=720, description="How long a sign-in lasts.")
 
     @property
@@ -51,7 +74,13 @@ class ConsoleSettings(Section):
     @property
     def secure(self) -> bool:
         """Whether browsers reach it over TLS, so that cookies may say so."""
-        return self.tls_cert is not None or (self.public_url or "").startswith("https:")
+        return self.tls_cert is not None or self.behind_proxy or (self.public_url or "").startswith("https:")
+
+    @property
+    def owns_its_name(self) -> bool:
+        """Whether browsers may be told to use nothing but TLS with its name for good: that binds every port of it."""
+        parts = urlsplit(self.public_url or "")
+        return parts.scheme == "https" and parts.port is None and not is_loopback(self.public_url or "")
 
     @model_validator(mode="after")
     def _safe(self) -> ConsoleSettings:

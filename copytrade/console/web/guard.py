@@ -7,6 +7,7 @@ from doing anything but what our own files say.
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import math
 from collections.abc import Iterable, Sequence
@@ -19,7 +20,7 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from copytrade.console.web.access import Brake, Sessions, TokenFile
-from copytrade.console.web.rules import RULES, Access
+from copytrade.console.web.rules import PROBES, RULES, Access
 from copytrade.settings.console import ConsoleSettings
 
 BODY_MAX_BYTES = 16 << 10  # the longest request is a sign-in or an action: a few hundred bytes
@@ -94,7 +95,8 @@ class Guard:
         self._routes = routes
         self._names = names
         self._behind_proxy = settings.behind_proxy
-        self._secure = settings.secure
+        self._proxies = [ipaddress.ip_network(proxy) for proxy in settings.proxies]
+        self._strict = settings.owns_its_name
         self._tokens = tokens
         self._sessions = sessions
         self._brake = brake
@@ -103,9 +105,10 @@ class Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return  # no web sockets here
-        out = _Outgoing(send, self._secure, cached=scope["path"].startswith("/static/"))
+        out = _Outgoing(send, self._strict, cached=scope["path"].startswith("/static/"))
         headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
         try:
+            self._by_the_way_that_is_meant(scope, headers)
             self._same_site(scope, headers)
             visitor = self._visitor(scope, headers)
             access = self._access(scope)
@@ -119,6 +122,24 @@ class Guard:
         where = self._where(scope, headers)
         scope.setdefault("state", {})["visitor"] = visitor or Visitor("", where)
         await self._app(scope, _Bounded(receive), out)
+
+    def _by_the_way_that_is_meant(self, scope: Scope, headers: dict[bytes, str]) -> None:
+        """Past a proxy that adds TLS, or before it, the token would go over the wire for everybody to read."""
+        if not self._behind_proxy or scope["path"] in PROBES:
+            return
+        if self._from_proxy(scope):
+            if _last(headers.get(b"x-forwarded-proto", "https")).lower() != "https":
+                raise Refusal(403, "the proxy was asked without TLS: open the console's https address")
+        elif not _loopback(_peer(scope)):
+            raise Refusal(403, "the console is reached through its proxy alone (console.proxies)")
+
+    def _from_proxy(self, scope: Scope) -> bool:
+        try:
+            peer = ipaddress.ip_address(_peer(scope))
+        except ValueError:
+            return False
+        peer = getattr(peer, "ipv4_mapped", None) or peer
+        return any(peer in proxy for proxy in self._proxies)
 
     def _same_site(self, scope: Scope, headers: dict[bytes, str]) -> None:
         hosts = [value for name, value in scope["headers"] if name.lower() == b"host"]
@@ -162,22 +183,22 @@ class Guard:
         return partial or Access.READ  # an unknown path: whoever is signed in is told that it does not exist
 
     def _where(self, scope: Scope, headers: dict[bytes, str]) -> str:
-        if self._behind_proxy and (forwarded := headers.get(b"x-forwarded-for")):
+        forwarded = headers.get(b"x-forwarded-for")
+        if self._behind_proxy and forwarded and self._from_proxy(scope):
             # The last entry is the one that our own proxy has added; those before it are what the client claims.
-            return forwarded.rpartition(",")[2].strip()[:64]
-        client = scope.get("client")
-        return str(client[0]) if client else "unknown"
+            return _last(forwarded)[:64]
+        return _peer(scope)
 
 
 class _Outgoing:
     """Adds the headers to whatever is answered."""
 
-    def __init__(self, send: Send, secure: bool, cached: bool) -> None:
+    def __init__(self, send: Send, strict: bool, cached: bool) -> None:
         self._send = send
         self._more: list[tuple[bytes, bytes]] = list(_HEADERS)
         if not cached:
             self._more.append((b"cache-control", b"no-store"))
-        if secure:
+        if strict:
             self._more.append((b"strict-transport-security", b"max-age=31536000"))
 
     async def __call__(self, message: Message) -> None:
@@ -217,6 +238,23 @@ async def _plain(send: Any, status: int, body: bytes, headers: Iterable[tuple[by
     headers = [*headers, (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+def _peer(scope: Scope) -> str:
+    """The address that the connection comes from."""
+    client = scope.get("client")
+    return str(client[0]) if client else "unknown"
+
+
+def _loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
+def _last(header: str) -> str:
+    return header.rpartition(",")[2].strip()
 
 
 def cookie_of(header: str, name: str) -> str:

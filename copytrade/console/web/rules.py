@@ -13,6 +13,9 @@ class Access(StrEnum):
     ACT = "act"  # the same, and for a session an Origin that is ours; goes into the audit trail
 
 
+PROBES = frozenset({"/healthz", "/readyz"})
+"""Answered to whoever reaches the port, past the proxy as well: monitors of containers come from anywhere."""
+
 RULES: dict[tuple[str, str], Access] = {
     # Signing in, what its page is made of, and whether the process lives
     ("GET", "/sign-in"): Access.OPEN,

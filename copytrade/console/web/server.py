@@ -9,7 +9,9 @@ import asyncio
 import contextlib
 import errno
 import logging
+import os
 import socket
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -34,6 +36,9 @@ log = logging.getLogger("copytrade.console")
 _BACKLOG = 128
 _KEEP_ALIVE_S = 30
 _STOP_S = 2.0  # open streams are told to end; whoever does not is cut off
+# OpenSSL would else ask the terminal for the password of an encrypted key, and the worker would wait for it.
+_NO_PASSWORD = "-"  # noqa: S105
+RENEWED_EVERY_S = 60.0  # certificates are renewed every few weeks, by somebody who does not restart the worker
 _CONNECTIONS_MAX = 256  # open pages and monitors; more are turned away rather than slow the worker down
 
 
@@ -79,6 +84,8 @@ class ConsoleServer:
         self._tokens = TokenFile(state)
         self._server: _Server | None = None
         self._task: asyncio.Task[None] | None = None
+        self._renewing: asyncio.Task[None] | None = None
+        self.renewed_every_s = RENEWED_EVERY_S
         self.port = 0
         self.note = ""
 
@@ -103,9 +110,14 @@ class ConsoleServer:
             raise CannotServe(f"the console cannot start: {error}; see console.tls_cert and console.tls_key") from error
         self._server = _Server(config)
         self._task = asyncio.create_task(self._serve(self._server, taken), name="console")
+        if config.ssl is not None:
+            self._renewing = asyncio.create_task(self._follow_certificate(config.ssl), name="console certificate")
 
     async def stop(self) -> None:
         await self._hub.close()
+        if self._renewing is not None:
+            self._renewing.cancel()
+            await asyncio.gather(self._renewing, return_exceptions=True)
         if self._server is not None:
             self._server.should_exit = True
         if self._task is not None:
@@ -123,6 +135,23 @@ class ConsoleServer:
             log.exception("the console has ended; trading goes on")
         finally:
             taken.close()
+
+    async def _follow_certificate(self, used: ssl.SSLContext) -> None:
+        """Take a renewed certificate over for whoever connects from then on. One that is no good is left and told."""
+        files = (str(self._settings.tls_cert), str(self._settings.tls_key))
+        known = await asyncio.to_thread(_marks, files)
+        while True:
+            await asyncio.sleep(self.renewed_every_s)
+            marks = await asyncio.to_thread(_marks, files)
+            if marks == known:
+                continue
+            known = marks
+            try:
+                await asyncio.to_thread(_renew, used, files)
+            except (OSError, ValueError) as error:
+                log.warning("the console's new certificate cannot be used, the old one stays in force: %s", error)
+            else:
+                log.info("the console's new certificate is in force")
 
     def _bind(self) -> socket.socket:
         """The port that was asked for, or a free one when somebody else has it."""
@@ -158,7 +187,27 @@ class ConsoleServer:
             server_header=False, proxy_headers=False, timeout_keep_alive=_KEEP_ALIVE_S, backlog=_BACKLOG,
             limit_concurrency=_CONNECTIONS_MAX, timeout_graceful_shutdown=1,
             ssl_certfile=self._settings.tls_cert, ssl_keyfile=self._settings.tls_key,
+            ssl_keyfile_password=_NO_PASSWORD,
         )  # fmt: skip
+
+
+def _marks(files: tuple[str, str]) -> list[tuple[int, int] | None]:
+    """What changes when one of the files does."""
+    found: list[tuple[int, int] | None] = []
+    for file in files:
+        try:
+            status = os.stat(file)
+        except OSError:
+            found.append(None)
+        else:
+            found.append((status.st_mtime_ns, status.st_size))
+    return found
+
+
+def _renew(used: ssl.SSLContext, files: tuple[str, str]) -> None:
+    """Raises `OSError` and `ValueError` for files that do not fit, with nothing changed."""
+    ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(*files, password=_NO_PASSWORD)
+    used.load_cert_chain(*files, password=_NO_PASSWORD)
 
 
 def _listening(host: str, port: int) -> socket.socket:

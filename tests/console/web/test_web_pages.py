@@ -22,7 +22,6 @@ from copytrade.domain.account import Mode
 from copytrade.domain.alerts import Alert, AlertKind
 from copytrade.domain.errors import BadRequest
 from copytrade.ledger.reader import LedgerReader
-from copytrade.settings.console import ConsoleSettings
 
 PAGES = ("/", "/signals", "/orders", "/health", "/log", "/audit", "/api/docs", "/sign-in")
 PAGE_MAX_BYTES = 300_000
@@ -439,14 +438,3 @@ async def test_no_secret_in_any_page_or_answer(tmp_path: Path) -> None:
             assert b"***" in written["/api/health"]
             assert b"***" in written["audit"]
             assert found_in(written, [*secrets, seat.token]) == []
-
-
-async def test_the_page_in_front_of_a_proxy_is_another_origin(tmp_path: Path) -> None:
-    settings = ConsoleSettings.model_validate({"port": 0, "public_url": "https://desk.example", "behind_proxy": True})
-    async with small_desk(tmp_path) as desk, seated(desk, settings=settings) as seat:
-        assert seat.server.url == "https://desk.example"
-        async with seat.stranger(host="desk.example") as client:
-            assert (await client.get("/sign-in")).status_code == 200
-            form = {"token": seat.token}
-            wrong = await client.post("/sign-in", data=form, headers={"origin": "https://desk.example.evil"})
-            assert wrong.status_code == 403

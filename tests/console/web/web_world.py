@@ -83,8 +83,9 @@ class Seat:
 
 @contextlib.asynccontextmanager
 async def seated(
-    desk: Desk, *, settings: ConsoleSettings | None = None, actions: Any = None, metrics: Any = None, **sources: Any
-) -> AsyncIterator[Seat]:
+    desk: Desk, *, settings: ConsoleSettings | None = None, actions: Any = None, metrics: Any = None,
+    renewed_every_s: float = 60.0, **sources: Any,
+) -> AsyncIterator[Seat]:  # fmt: skip
     """Serve the console of a running system at a free port, and sign in."""
     world = desk.world
     redact = world.redactor.redact
@@ -98,6 +99,7 @@ async def seated(
         world.clock.utc, AuditFile(world.paths.state, world.clock.utc, redact),
     )  # fmt: skip
     token = TokenFile(world.paths.state).renew()
+    server.renewed_every_s = renewed_every_s
     await server.start()
     url = f"http://127.0.0.1:{server.port}"
     try:
