@@ -293,6 +293,7 @@ def test_bars_come_by_pages_in_both_directions(alice):
     down = alice.ok("GET", path, **span, sort="desc")["bars"]["BTC/USD"]
     assert [bar["t"] for bar in down] == [bar["t"] for bar in one["bars"]["BTC/USD"]][::-1]
     assert alice.error("GET", path, symbols="BTC/USD", timeframe="7Years")[0] == 400
+    assert alice.ok("GET", path, **{**span, "timeframe": "5min"}) == alice.ok("GET", path, **span)
 
 
 def test_bars_of_stocks_are_of_their_sessions(alice):

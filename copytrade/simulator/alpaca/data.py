@@ -21,8 +21,9 @@ BARS_DEFAULT, BARS_MAX = 1_000, 10_000
 # A candle is five samples of the price; more than this in one answer would hold the venue up for seconds.
 BARS_AT_ONCE_MAX = 2_000
 BOOK_LEVELS = 10
-_TIMEFRAME = re.compile(r"(\d{1,2})(Min|T|Hour|H|Day|D|Week|W)")
-_UNITS_S = {"Min": 60, "T": 60, "Hour": 3_600, "H": 3_600, "Day": 86_400, "D": 86_400, "Week": 604_800, "W": 604_800}
+# Units are written either way; ccxt 4.5.90 asks for `5min` and `1H`.
+_TIMEFRAME = re.compile(r"(\d{1,2})(min|t|hour|h|day|d|week|w)", re.IGNORECASE)
+_UNITS_S = {"min": 60, "t": 60, "hour": 3_600, "h": 3_600, "day": 86_400, "d": 86_400, "week": 604_800, "w": 604_800}
 
 Entry = Callable[[PublicCall, AlpacaAsset], Any]
 
@@ -125,7 +126,7 @@ def bars(call: PublicCall, crypto: bool) -> Any:
     found = _TIMEFRAME.fullmatch(params.text(values, "timeframe"))
     if found is None or not int(found[1]):
         raise bad_request("invalid timeframe")
-    interval_s = int(found[1]) * _UNITS_S[found[2]]
+    interval_s = int(found[1]) * _UNITS_S[found[2].lower()]
     limit = min(params.integer(values, "limit", BARS_DEFAULT, 1, BARS_MAX), BARS_AT_ONCE_MAX)
     descending = params.choice(values, "sort", "asc", ("asc", "desc")) == "desc"
     start_s, end_s = params.instant(values, "start"), params.instant(values, "end")
