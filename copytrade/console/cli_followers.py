@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 followers = typer.Typer()
 
 Who = Annotated[str, typer.Argument(help="A user (alice_smith), or one account of it (kraken:alice_smith).")]
+Instrument = Annotated[str | None, typer.Option("--instrument", help="Only this one: BTC/USD.")]
 
 
 @followers.command()
@@ -69,39 +70,55 @@ def enrol(
 
 @followers.command()
 def pause(
-    user: Who, config: Config = CONFIG, users: Users = USERS, state: State = STATE, as_json: AsJson = False
+    user: Who,
+    instrument: Instrument = None,
+    config: Config = CONFIG,
+    users: Users = USERS,
+    state: State = STATE,
+    as_json: AsJson = False,
 ) -> None:
     """No entries for a follower until resume; its exits still flow."""
-    _set_mode(Paths(config, users, state), user, "paused", as_json)
+    _set_mode(Paths(config, users, state), user, "paused", as_json, instrument=instrument)
 
 
 @followers.command("close-only")
 def close_only(
-    user: Who, config: Config = CONFIG, users: Users = USERS, state: State = STATE, as_json: AsJson = False
+    user: Who,
+    instrument: Instrument = None,
+    config: Config = CONFIG,
+    users: Users = USERS,
+    state: State = STATE,
+    as_json: AsJson = False,
 ) -> None:
     """A follower only follows the master out of what it holds."""
-    _set_mode(Paths(config, users, state), user, "close_only", as_json)
+    _set_mode(Paths(config, users, state), user, "close_only", as_json, instrument=instrument)
 
 
 @followers.command()
 def disarm(
-    user: Who, config: Config = CONFIG, users: Users = USERS, state: State = STATE, as_json: AsJson = False
+    user: Who,
+    instrument: Instrument = None,
+    config: Config = CONFIG,
+    users: Users = USERS,
+    state: State = STATE,
+    as_json: AsJson = False,
 ) -> None:
     """Nothing flows to a follower, exits neither: those are held for the operator."""
-    _set_mode(Paths(config, users, state), user, "disarmed", as_json)
+    _set_mode(Paths(config, users, state), user, "disarmed", as_json, instrument=instrument)
 
 
 @followers.command()
 def resume(
     user: Who,
     enable: Annotated[bool, typer.Option("--enable", help="Also one that is not enabled.")] = False,
+    instrument: Instrument = None,
     config: Config = CONFIG,
     users: Users = USERS,
     state: State = STATE,
     as_json: AsJson = False,
 ) -> None:
     """Copy everything to a follower again."""
-    _set_mode(Paths(config, users, state), user, "active", as_json, enable=enable)
+    _set_mode(Paths(config, users, state), user, "active", as_json, enable=enable, instrument=instrument)
 
 
 @followers.command()
@@ -127,10 +144,13 @@ def remove(
     raise typer.Exit(run_change(change, "removed", as_json=as_json))
 
 
-def _set_mode(paths: Paths, user: str, mode: Any, as_json: bool, *, enable: bool = False) -> None:
+def _set_mode(
+    paths: Paths, user: str, mode: Any, as_json: bool, *, enable: bool = False, instrument: str | None = None
+) -> None:
     from copytrade.console.enrolling import run_change, set_mode
 
     def change(by: str) -> Changed:
-        return set_mode(paths, user, mode, by, enable=enable)
+        return set_mode(paths, user, mode, by, enable=enable, instrument=instrument or "")
 
-    raise typer.Exit(run_change(change, f"mode is {mode}", as_json=as_json))
+    said = f"mode of {instrument} is {mode}" if instrument else f"mode is {mode}"
+    raise typer.Exit(run_change(change, said, as_json=as_json))

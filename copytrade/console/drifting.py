@@ -7,15 +7,17 @@ from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from typing import Any
 
+from copytrade.console.auditing import operator_name
 from copytrade.console.operations import order_json, summary
 from copytrade.console.output import print_error, print_json, print_table
 from copytrade.console.running import show_error, through_worker_or_alone
 from copytrade.copying.drift import DriftRow, Repair
-from copytrade.domain.account import AccountId, user_of, venue_of
-from copytrade.domain.errors import BadRequest, VenueError
+from copytrade.domain.account import AccountId, Mode, user_of, venue_of
+from copytrade.domain.errors import BadRequest, CopyTradeError, VenueError
 from copytrade.domain.money import plain
 from copytrade.engine.service import Engine
 from copytrade.engine.writing_off import WriteOff
+from copytrade.settings.faults import SettingsError
 from copytrade.wiring.paths import Paths
 from copytrade.wiring.system import System
 
@@ -39,7 +41,9 @@ def run_reconcile(paths: Paths, user: str | None, repair: str, *, write_off: boo
 
 
 def run_flatten(paths: Paths, user: str, instrument: str | None, *, as_json: bool) -> int:
-    request = {"do": "flatten", "user": user, "instrument": instrument, "occasion": uuid.uuid4().hex}
+    request: Json = {"do": "flatten", "user": user, "instrument": instrument, "occasion": uuid.uuid4().hex}
+    if instrument is not None:  # first of all: whatever becomes of this command, no entry follows
+        request["notes"] = close_only_in_files(paths, user, instrument, operator_name())
     return _run(paths, request, flatten, _show_repairs, as_json=as_json)
 
 
@@ -115,8 +119,20 @@ async def reconcile(engine: Engine, body: Json) -> Json:
     return {**outcome, "notes": notes, "failed": outcome["failed"] + len(notes)}
 
 
+def close_only_in_files(paths: Paths, user: str, instrument: str, by: str) -> list[str]:
+    """Set the mode of one instrument to `close_only`. What keeps that from being written must not keep a position from
+    being closed: it is returned in words."""
+    from copytrade.console.enrolling import set_mode
+
+    try:
+        return set_mode(paths, user, Mode.CLOSE_ONLY, by, instrument=instrument).stands_in_the_way
+    except (CopyTradeError, SettingsError, OSError) as error:
+        return [f"that no entry follows could not be written into its file: {error}"]
+
+
 async def flatten(engine: Engine, body: Json) -> Json:
-    """Close the copied positions of one user, in one instrument or in all. Raises `BadRequest`."""
+    """Close the copied positions of one user, in one instrument or in all. One instrument is close-only from then on.
+    Raises `BadRequest`."""
     user = body.get("user")
     if not user:
         raise BadRequest("flatten needs a user; kill --flatten takes everybody out, the master included")
@@ -127,9 +143,12 @@ async def flatten(engine: Engine, body: Json) -> Json:
         held |= {r.symbol for r in state.orders.values() if r.account == account}
         if wanted is not None:
             instrument = engine.services.instrument(venue_of(account), str(wanted))
-            held &= {instrument.symbol if instrument else str(wanted)}
+            only = {instrument.symbol if instrument else str(wanted)}
+            engine.close_only(account, only)  # the user files say so already, and are read only every second
+            held &= only
         signals += await engine.mender.take_out(account, sorted(held), str(body.get("occasion") or uuid.uuid4().hex))
-    return await _outcome(engine, signals)
+    outcome, notes = await _outcome(engine, signals), list(body.get("notes") or ())
+    return {**outcome, "notes": notes, "failed": outcome["failed"] + len(notes)}
 
 
 async def _outcome(engine: Engine, signals: list[str]) -> Json:
@@ -169,12 +188,24 @@ def row_json(row: DriftRow) -> Json:
 # -- for people --------------------------------------------------------------------------------------------------------
 
 
+_DIGITS = Decimal("1E-10")  # no venue's lots are finer than nine decimals; `--json` has all digits
+_CENTS = Decimal("0.01")
+_MILLIS = Decimal("0.001")
+
+
+def _figure(value: str | Decimal, step: Decimal = _DIGITS) -> str:
+    """A figure that was reckoned, without the digits of the reckoning."""
+    return plain(Decimal(value).quantize(step))
+
+
 def _show_drift(result: Json) -> None:
     rows = [
         (
-            r["account"], r["instrument"], r["ideal"], r["actual"], r["held"], r["error"], r["value"],
-            "" if r["share"] is None else f"{Decimal(r['share']):.3%}",
-            "; ".join(f"{cause} {part}" for cause, part in r["causes"].items()) + (" (dust)" if r["dust"] else ""),
+            r["account"], r["instrument"], _figure(r["ideal"]), r["actual"], r["held"], _figure(r["error"]),
+            None if r["value"] is None else _figure(r["value"], _CENTS),
+            "" if r["share"] is None else f"{_figure(Decimal(r['share']) * 100, _MILLIS)}%",
+            "; ".join(f"{cause} {_figure(part)}" for cause, part in r["causes"].items())
+            + (" (dust)" if r["dust"] else ""),
         )
         for r in result["drift"]
     ]  # fmt: skip

@@ -47,37 +47,68 @@ class Changed:
         }  # fmt: skip
 
 
-def set_mode(paths: Paths, who: str, mode: Mode | str, by: str = "", *, enable: bool = False) -> Changed:
-    """Set the mode of a user (`alice`: all accounts) or of one account (`kraken:alice`).
+def set_mode(
+    paths: Paths, who: str, mode: Mode | str, by: str = "", *, enable: bool = False, instrument: str = ""
+) -> Changed:
+    """Set the mode of a user (`alice`: all accounts) or of one account (`kraken:alice`), or that of one `instrument`.
 
     `by` puts it into the audit trail under that name; empty: the caller does that itself. `enable` also sets
     `enabled: true` where it is false.
     """
-    mode = Mode(mode)
+    mode, instrument = Mode(mode), instrument.upper()
 
     def change(edit: UsersEdit) -> list[Entry]:
         entries = _found(edit, who)
         for entry in entries:
-            if entry.user.mode != mode.value:
+            if instrument:
+                _set_instrument_mode(edit, entry, instrument, mode)
+            elif entry.user.mode != mode.value:
                 edit.set(entry, "mode", mode.value)
             if enable and not entry.user.enabled:
                 edit.set(entry, "enabled", True)
         return entries
 
-    changed, entries = _change(paths, change, by, "mode", {"who": who, "mode": mode.value})
+    asked = {"who": who, "mode": mode.value} | ({"instrument": instrument} if instrument else {})
+    changed, entries = _change(paths, change, by, "mode", asked)
     for entry in entries:
-        if not entry.user.enabled and not enable:
-            changed.notes.append(f"{entry.user.account} is not enabled, so it takes no entries: resume --enable")
+        changed.notes += _still_stopped(entry.user, mode, instrument, enabled=entry.user.enabled or enable)
     return changed
 
 
-def set_mode_for_console(paths: Paths, account: str, mode: Mode) -> None:
+def _set_instrument_mode(edit: UsersEdit, entry: Entry, instrument: str, mode: Mode) -> None:
+    """Write it beside the other instruments' modes; `active` is what an instrument without one is."""
+    if "/" not in instrument and entry.user.broker_type != "alpaca":
+        raise BadRequest(f"--instrument is {instrument}: write it like BTC/USD, only stocks have no slash")
+    lists = entry.user.instruments
+    modes: dict[str, str] = {symbol: set_to for symbol, set_to in lists.modes.items() if symbol != instrument}
+    if mode is not Mode.ACTIVE:
+        modes[instrument] = mode.value
+    if modes != dict(lists.modes):
+        parts = {"allow": list(lists.allow), "block": list(lists.block), "modes": modes}
+        edit.set(entry, "instruments", {name: part for name, part in parts.items() if part})
+
+
+def _still_stopped(user: User, mode: Mode, instrument: str, *, enabled: bool) -> list[str]:
+    """What keeps entries from an account all the same, and how to end that."""
+    notes = [] if enabled else [f"{user.account} is not enabled, so it takes no entries: resume --enable"]
+    if mode is not Mode.ACTIVE:
+        return notes
+    if instrument:
+        if user.mode != Mode.ACTIVE.value:
+            notes.append(f"{user.account} itself is {user.mode}, which counts for every instrument: resume it")
+    elif user.instruments.modes:
+        stopped = ", ".join(f"{symbol} ({set_to})" for symbol, set_to in sorted(user.instruments.modes.items()))
+        notes.append(f"{user.account} has a mode of its own for {stopped}: resume --instrument ends it")
+    return notes
+
+
+def set_mode_for_console(paths: Paths, account: str, mode: Mode, instrument: str = "") -> None:
     """The same for one account, as an action of the web console, which keeps its own record of who asked.
 
     Raises `CopyTradeError` and `OSError`.
     """
     try:
-        changed = set_mode(paths, account, mode)
+        changed = set_mode(paths, account, mode, instrument=instrument)
     except SettingsError as error:
         raise CopyTradeError(f"nothing was changed: {error}") from None
     if changed.stands_in_the_way:

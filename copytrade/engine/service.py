@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from copytrade.copying.drift import DriftRules
 from copytrade.copying.rules import CopyRules
-from copytrade.domain.account import AccountId, FollowerTerms, venue_of
+from copytrade.domain.account import AccountId, FollowerTerms, Mode, venue_of
 from copytrade.domain.alerts import AlertKind, Tell
 from copytrade.domain.copy import Decision, Deferred
 from copytrade.domain.errors import LedgerError, VenueError
@@ -201,6 +201,13 @@ class Engine:
                 )
         if narrowed and self.services.ledger.failed is None:
             self.withdrawals.look(narrowed)
+
+    def close_only(self, account: AccountId, symbols: Iterable[str]) -> None:
+        """No entries of the account in these instruments from this instant on, until its terms are read again."""
+        member = self.services.roster.followers.get(account)
+        if member is not None:
+            modes = {**member.terms.modes, **dict.fromkeys(symbols, Mode.CLOSE_ONLY)}
+            member.terms = replace(member.terms, modes=modes)
 
     def apply_rules(self, rules: CopyRules, guards: MasterGuards, stand_ins: StandIns) -> None:
         """Put changed settings of copying in force, for the next signal and for copies not yet sent."""

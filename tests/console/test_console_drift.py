@@ -33,6 +33,8 @@ def test_one_follower_is_flattened_and_the_report_says_why_it_lags(world: World,
         done = world.json("flatten", user, "--instrument", "BTC/USD")
         assert {copy["account"] for copy in done["copies"]} == {accounts[0]}
         assert done["summary"]["placed"] == 1
+        modes = {u["user_id"]: u.get("instruments", {}).get("modes") for u in world.users()}
+        assert modes[user] == {"BTC/USD": "close_only"}, "no entry follows"
         world.settle()
         after = rows(world, user)
         assert set(after) == {accounts[0]}
@@ -47,6 +49,50 @@ def test_one_follower_is_flattened_and_the_report_says_why_it_lags(world: World,
         assert "by_hand" in text.out
         assert "nothing to do" in world.command("reconcile").out
         assert world.json("flatten", user)["signals"] == []
+
+    if with_worker:
+        with world.worker():
+            act()
+    else:
+        act()
+
+
+def test_after_one_instrument_is_flattened_no_entry_follows_in_it(world: World) -> None:
+    with world.worker():
+        world.json("trade", "BTC/USD", "buy", "--usd", "1000")
+        world.settle()
+        world.json("flatten", "alice_smith", "--instrument", "BTC/USD")
+        done = world.json("trade", "BTC/USD", "buy", "--usd", "1000")  # at once: the files have hardly been read
+        copies = {copy["account"]: copy for copy in done["copies"]}
+        assert (copies["kraken:alice_smith"]["state"], copies["kraken:alice_smith"]["reason"]) == (
+            "skipped", "instrument_mode",
+        )  # fmt: skip
+        assert copies["kraken:bob_jones"]["state"] != "skipped"
+        other = world.json("trade", "ETH/USD", "buy", "--usd", "1000")
+        assert {copy["account"]: copy["state"] for copy in other["copies"]}["kraken:alice_smith"] != "skipped"
+
+
+def test_a_file_that_cannot_be_written_keeps_nothing_from_being_closed(world: World) -> None:
+    world.json("trade", "BTC/USD", "buy", "--usd", "1000")
+    world.settle()
+    done = world.command("flatten", "alice_smith", "--instrument", "XXBTZUSD", "--json")
+    assert done.code == 1
+    assert "could not be written into its file: --instrument is XXBTZUSD" in done.json["notes"][0]
+    assert done.json["summary"]["placed"] == 1
+    world.settle()
+    assert "kraken:alice_smith" not in {row["account"] for row in world.json("positions")}
+
+
+@pytest.mark.parametrize("with_worker", [True, False], ids=["worker", "alone"])
+def test_writing_off_finds_nothing_where_all_is_there(world: World, with_worker: bool) -> None:
+    def act() -> None:
+        world.json("trade", "BTC/USD", "buy", "--usd", "1000")
+        world.settle()
+        done = world.json("reconcile", "alice_smith", "--write-off")
+        assert (done["written_off"], done["notes"], done["signals"]) == ([], [], [])
+        refused = world.command("reconcile", "--write-off", "--json")
+        assert refused.code == 1
+        assert "one follower at a time" in refused.json["message"]
 
     if with_worker:
         with world.worker():

@@ -30,6 +30,46 @@ def test_modes_are_written_noted_and_reported(world: World) -> None:
     assert world.users()[-1]["enabled"] is True
 
 
+def test_single_instruments_have_modes_of_their_own(world: World) -> None:
+    def modes() -> object:
+        return world.users()[0].get("instruments", {}).get("modes")
+
+    done = world.command("pause", "alice_smith", "--instrument", "btc/usd")
+    assert (done.code, done.out.strip()) == (0, "kraken:alice_smith: mode of btc/usd is paused")
+    world.json("disarm", "alice_smith", "--instrument", "ETH/USD")
+    assert modes() == {"BTC/USD": "paused", "ETH/USD": "disarmed"}
+    world.json("close-only", "alice_smith", "--instrument", "BTC/USD")
+    assert modes() == {"BTC/USD": "close_only", "ETH/USD": "disarmed"}
+    assert world.users()[0].get("mode", "active") == "active"
+    notes = world.json("resume", "alice_smith")["notes"]
+    assert "BTC/USD (close_only), ETH/USD (disarmed): resume --instrument ends it" in notes[0]
+    world.json("resume", "alice_smith", "--instrument", "ETH/USD")
+    assert modes() == {"BTC/USD": "close_only"}
+    world.json("resume", "alice_smith", "--instrument", "BTC/USD")
+    assert not modes()
+    world.json("pause", "alice_smith")
+    assert "itself is paused" in world.json("resume", "alice_smith", "--instrument", "BTC/USD")["notes"][0]
+    lines = (world.state / AUDIT_FILE).read_text().splitlines()
+    assert json.loads(lines[0])["asked"] == {
+        "who": "alice_smith", "mode": "paused", "instrument": "BTC/USD", "accounts": ["kraken:alice_smith"],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("typed", ["XXBTZUSD", "BTC/", "BTC USD"])
+def test_an_instrument_that_is_none_is_refused_and_nothing_is_written(world: World, typed: str) -> None:
+    before = world.users_file.read_bytes()
+    assert world.command("pause", "alice_smith", "--instrument", typed).code == 1
+    assert world.users_file.read_bytes() == before
+
+
+def test_lists_of_instruments_stay_beside_their_modes(world: World) -> None:
+    world.json("enrol", "erin_lee", "--venue", "kraken", "--set", "instruments.block=DOGE/USD")
+    world.json("pause", "erin_lee", "--instrument", "BTC/USD")
+    assert world.users()[-1]["instruments"] == {"block": ["DOGE/USD"], "modes": {"BTC/USD": "paused"}}
+    world.json("resume", "erin_lee", "--instrument", "BTC/USD")
+    assert world.users()[-1]["instruments"] == {"block": ["DOGE/USD"]}
+
+
 def test_who_is_not_there_is_told_and_nothing_is_written(world: World) -> None:
     before = world.users_file.read_bytes()
     done = world.command("pause", "zoe", "--json")

@@ -13,9 +13,9 @@ from copytrade.engine.killswitch import ENVIRONMENT_NAME, KillState
 from copytrade.engine.service import Engine
 
 Json = dict[str, Any]
-SetMode = Callable[[str, Mode], object]
-"""Writes a user's mode into the user files, whole or not at all; slow, so it is called in a thread. Raises
-`CopyTradeError` with what to do."""
+SetMode = Callable[..., object]
+"""Of an account, a mode, and perhaps one instrument: writes a user's mode into the user files, whole or not at all;
+slow, so it is called in a thread. Raises `CopyTradeError` with what to do."""
 
 
 class NotOffered(Exception):
@@ -34,16 +34,16 @@ class Actions(Protocol):
         """Lift it, and place the exits that it held if told to."""
         ...
 
-    async def set_mode(self, account: str, mode: Mode) -> Json:
-        """Change the mode of one follower's account in its user file."""
+    async def set_mode(self, account: str, mode: Mode, instrument: str | None = None) -> Json:
+        """Change the mode of one follower's account in its user file, or that of one instrument there."""
         ...
 
-    async def reconcile(self, account: str | None) -> Json:
-        """Compare copied positions with the venue's, of one account or of all."""
+    async def reconcile(self, account: str | None, *, write_off: bool = False) -> Json:
+        """Compare copied positions with the venue's, of one account or of all, and of one write off what is gone."""
         ...
 
-    async def flatten(self, account: str) -> Json:
-        """Close one follower's copied positions."""
+    async def flatten(self, account: str, instrument: str | None = None) -> Json:
+        """Close one follower's copied positions, or the one in an instrument, which is close-only from then on."""
         ...
 
 
@@ -54,8 +54,8 @@ class EngineActions:
         self,
         engine: Engine,
         set_mode: SetMode | None = None,
-        reconcile: Callable[[str | None], Any] | None = None,
-        flatten: Callable[[str], Any] | None = None,
+        reconcile: Callable[..., Any] | None = None,
+        flatten: Callable[..., Any] | None = None,
     ) -> None:
         self._engine = engine
         self._set_mode = set_mode
@@ -80,23 +80,36 @@ class EngineActions:
         placed = self._engine.place_held_exits() if place_exits else 0
         return {"kill_switch": "off", "was_on": lifted, "held_exits": held, "placed": placed}
 
-    async def set_mode(self, account: str, mode: Mode) -> Json:
+    async def set_mode(self, account: str, mode: Mode, instrument: str | None = None) -> Json:
         self._must_be_a_follower(account)
         if self._set_mode is None:
             raise NotOffered("this version cannot: set its mode in the follower's file in config/users")
-        await asyncio.to_thread(self._set_mode, account, mode)
-        return {"account": account, "mode": mode.value}
+        if instrument is None:
+            await asyncio.to_thread(self._set_mode, account, mode)
+            return {"account": account, "mode": mode.value}
+        await asyncio.to_thread(self._set_mode, account, mode, instrument)
+        return {"account": account, "instrument": instrument, "mode": mode.value}
 
-    async def reconcile(self, account: str | None) -> Json:
+    async def reconcile(self, account: str | None, *, write_off: bool = False) -> Json:
         if self._reconcile is None:
             raise NotOffered("this version cannot on demand: compare `python -m copytrade positions` with the venue")
-        return dict(await self._reconcile(account) or {})
+        if not write_off:
+            return dict(await self._reconcile(account) or {})
+        return dict(await self._reconcile(account, write_off=True) or {})
 
-    async def flatten(self, account: str) -> Json:
+    async def flatten(self, account: str, instrument: str | None = None) -> Json:
         self._must_be_a_follower(account)
         if self._flatten is None:
             raise NotOffered("this version flattens all accounts together: use the kill switch with flatten")
-        return dict(await self._flatten(account) or {})
+        if instrument is None:
+            return dict(await self._flatten(account) or {})
+        notes: list[str] = []
+        if self._set_mode is not None:
+            try:
+                await asyncio.to_thread(self._set_mode, account, Mode.CLOSE_ONLY, instrument)
+            except (CopyTradeError, OSError) as error:  # what keeps that from being written keeps nothing from closing
+                notes.append(f"that no entry follows could not be written into its file: {error}")
+        return {**(await self._flatten(account, instrument) or {}), "notes": notes}
 
     def _must_be_a_follower(self, account: str) -> None:
         if account not in self._engine.services.roster.followers:

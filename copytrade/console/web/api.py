@@ -52,15 +52,22 @@ class Unkill(Confirmed):
 
 class SetMode(Confirmed):
     mode: Literal["active", "close_only", "paused", "disarmed"] = Field(description="What flows to the follower.")
+    instrument: str | None = Field(default=None, max_length=50, description="Of this one only, like BTC/USD.")
     confirm: str = Field(description="The account again.")
 
 
 class Flatten(Confirmed):
+    instrument: str | None = Field(
+        default=None, max_length=50, description="This one only, like BTC/USD; it is close-only from then on."
+    )
     confirm: str = Field(description="The account again.")
 
 
 class Reconcile(Confirmed):
     account: str | None = Field(default=None, description="One account; all when left out.")
+    write_off: bool = Field(
+        default=False, description="Of one account: what its owner has taken away counts as copied no more."
+    )
     confirm: str = Field(description="The account again, or all.")
 
 
@@ -189,15 +196,21 @@ def _add_actions(app: FastAPI, parts: Parts) -> None:
     async def set_mode(request: Request, account: Account, body: SetMode) -> Response:
         mode = Mode(body.mode)
         return await _act(
-            parts, request, "mode", body, account, lambda: actions.set_mode(account, mode), account=account
-        )
+            parts, request, "mode", body, account, lambda: actions.set_mode(account, mode, body.instrument),
+            account=account,
+        )  # fmt: skip
 
     async def flatten(request: Request, account: Account, body: Flatten) -> Response:
-        return await _act(parts, request, "flatten", body, account, lambda: actions.flatten(account), account=account)
+        return await _act(
+            parts, request, "flatten", body, account, lambda: actions.flatten(account, body.instrument), account=account
+        )
 
     async def reconcile(request: Request, body: Reconcile) -> Response:
         whom = body.account
-        return await _act(parts, request, "reconcile", body, whom or "all", lambda: actions.reconcile(whom))
+        return await _act(
+            parts, request, "reconcile", body, whom or "all",
+            lambda: actions.reconcile(whom, write_off=body.write_off),
+        )  # fmt: skip
 
     _route(app, "POST", "/api/kill", kill, _ACT, "Throw the kill switch")
     _route(app, "POST", "/api/unkill", unkill, _ACT, "Lift the kill switch")

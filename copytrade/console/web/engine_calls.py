@@ -24,14 +24,17 @@ def drift_words(engine: Engine, account: AccountId) -> str | None:
     return f"{worst.error:+f} {base}{share}{more}"
 
 
-async def reconcile(engine: Engine, account: str | None) -> Json:
-    """Look and place the exits that are owed, for one account or for all. Raises `CopyTradeError`."""
-    return _brief(await drifting.reconcile(engine, {"user": account, "repair": "exits"}))
+async def reconcile(engine: Engine, account: str | None, *, write_off: bool = False) -> Json:
+    """Look and place the exits that are owed, for one account or for all. With `write_off`, which is for one, what its
+    owner has taken away is written off first. Raises `CopyTradeError`."""
+    body = {"user": account, "repair": "exits", "write_off": write_off}
+    outcome = await drifting.reconcile(engine, body)
+    return {**_brief(outcome), "written_off": outcome["written_off"], "notes": outcome["notes"]}
 
 
-async def flatten(engine: Engine, account: str) -> Json:
-    """Close every copied position of one account. Raises `CopyTradeError`."""
-    return _brief(await drifting.flatten(engine, {"user": account}))
+async def flatten(engine: Engine, account: str, instrument: str | None = None) -> Json:
+    """Close every copied position of one account, or that in one instrument. Raises `CopyTradeError`."""
+    return _brief(await drifting.flatten(engine, {"user": account, "instrument": instrument}))
 
 
 def _brief(outcome: Json) -> Json:

@@ -92,9 +92,9 @@ def probes(system: System, metrics: MetricsText | None) -> Probes:
 def mode_setter(paths: Paths) -> SetMode:
     """What edits the user files."""
 
-    def set_mode(account: str, mode: Mode) -> None:
+    def set_mode(account: str, mode: Mode, instrument: str = "") -> None:
         from copytrade.console.enrolling import set_mode_for_console
 
-        set_mode_for_console(paths, account, mode)
+        set_mode_for_console(paths, account, mode, instrument)
 
     return set_mode
