@@ -1,16 +1,59 @@
-"""What every venue's candle reader does with the rows of an answer."""
+"""What every venue's candle reader is made of, and what it does with the rows of an answer."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any
+from datetime import timedelta
+from typing import Any, Generic, Protocol, TypeVar
 
 from copytrade.domain.candles import CandleRow
 from copytrade.domain.errors import VenueUnavailable
 
 UNLIMITED_CALLS_PER_S = 1_000.0
 """For a simulated venue without limits: the scanner is then held back by its own work alone."""
+
+
+class CandleVenue(Protocol):
+    """What a candle reader asks of any venue."""
+
+    @property
+    def offset(self) -> timedelta: ...
+
+
+class PacedOptions(Protocol):
+    @property
+    def public_calls_per_s(self) -> float | None: ...
+
+
+class PacedVenue(CandleVenue, Protocol):
+    """A venue whose options say how many public calls a second it takes, None for no limit."""
+
+    @property
+    def options(self) -> PacedOptions: ...
+
+
+V = TypeVar("V", bound=CandleVenue)
+P = TypeVar("P", bound=PacedVenue)
+
+
+class CandlesOf(Generic[V]):
+    """The part of `copytrade.strategy.market_data.CandleSource` that is the same at every venue."""
+
+    def __init__(self, venue: V) -> None:
+        self._venue = venue
+
+    @property
+    def offset_s(self) -> float:
+        return self._venue.offset.total_seconds()
+
+
+class PacedCandles(CandlesOf[P]):
+    """Where candles are public calls like any other."""
+
+    @property
+    def calls_per_s(self) -> float:
+        return self._venue.options.public_calls_per_s or UNLIMITED_CALLS_PER_S
 
 
 def read_rows(venue: str, entries: Iterable[Any], fields: tuple[Any, ...], scale: int = 1) -> list[CandleRow]:

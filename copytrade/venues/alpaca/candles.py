@@ -16,7 +16,7 @@ from copytrade.domain.errors import VenueUnavailable
 from copytrade.domain.instrument import AssetClass, Instrument
 from copytrade.domain.money import Amount, Price, parse_decimal
 from copytrade.venues.alpaca.public import SYMBOLS_MAX, AlpacaVenue
-from copytrade.venues.candle_rows import UNLIMITED_CALLS_PER_S, closed_rows, interval_name, read_rows
+from copytrade.venues.candle_rows import PacedCandles, closed_rows, interval_name, read_rows
 
 logger = logging.getLogger(__name__)
 
@@ -29,19 +29,8 @@ _STOCK_SPAN = 6
 _STOCK_SPAN_MORE_S = 4 * 86_400
 
 
-class AlpacaCandles:
+class AlpacaCandles(PacedCandles[AlpacaVenue]):
     """Fits `copytrade.strategy.market_data.CandleSource`."""
-
-    def __init__(self, venue: AlpacaVenue) -> None:
-        self._venue = venue
-
-    @property
-    def calls_per_s(self) -> float:
-        return self._venue.options.public_calls_per_s or UNLIMITED_CALLS_PER_S
-
-    @property
-    def offset_s(self) -> float:
-        return self._venue.offset.total_seconds()
 
     def markets(self) -> Sequence[Instrument]:
         return list(self._venue.names)

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Unpack
 from urllib.parse import quote, urlencode, urlsplit
 
 import aiohttp
@@ -34,9 +32,9 @@ from copytrade.venues.alpaca.reads import Other, SignedReads
 from copytrade.venues.alpaca.stream import PATH, stream_origin, stream_session
 from copytrade.venues.alpaca.tickets import kinds_of
 from copytrade.venues.budget import Pace
-from copytrade.venues.pool import Clock
-from copytrade.venues.retries import Retries, Sleep
-from copytrade.venues.wire import Wire, WireFailure
+from copytrade.venues.public_side import PublicSide, Timing
+from copytrade.venues.retries import Retries
+from copytrade.venues.wire import WireFailure
 
 logger = logging.getLogger(__name__)
 
@@ -46,60 +44,40 @@ SYMBOLS_MAX = 100  # markets in one question, which keeps its address well under
 _LENDERS_TRIED_MAX = 3  # keys that are tried for a read before it fails
 
 
-class AlpacaVenue:
+class AlpacaVenue(PublicSide[AlpacaOptions]):
     """Fits the engine's `Venue`.
 
     Args:
         base_url: `https://api.alpaca.markets`, `https://paper-api.alpaca.markets`, or a simulated one. Market data
             comes from Alpaca's own host for it, and for any other address from the same one.
         options: settings of the venue.
-        clock: the time now, UTC.
-        monotonic: seconds that only rise, for rate budgets.
-        rng, sleep: for the pauses between repeated reads.
+        timing: clocks, chance and pauses (`Timing`).
     """
 
+    _name, _title = NAME, "Alpaca"
     refuses_opposites = True  # as wash trades
 
     def __init__(
         self,
         base_url: str = "https://api.alpaca.markets",
         options: AlpacaOptions | None = None,
-        *,
-        clock: Clock,
-        monotonic: Callable[[], float] = time.monotonic,
-        rng: random.Random | None = None,
-        sleep: Sleep = asyncio.sleep,
+        **timing: Unpack[Timing],
     ) -> None:
-        self.options = options or AlpacaOptions()
-        self.clock = clock
-        self.monotonic = monotonic
+        super().__init__(base_url, options or AlpacaOptions(), **timing)
         self.names = MarketNames()
-        rng = rng or random.Random()  # noqa: S311  (spreads load, guards nothing)
-        self.retries = Retries("Alpaca", self.options.read_total_s, self.options.read_attempts_max, rng, sleep)
+        self.retries = self._made_retries(Retries)
         data_url = self.options.data_url or data_url_of(base_url)
-        self.wire = self._made_wire(base_url, self.options.max_connections, self.options.body_max_bytes)
         # The list of stocks is by far the longest answer; no other may be as long.
-        self._listing = Other(self._made_wire(base_url, 1, self.options.listing_max_bytes), counted=True)
-        self._data = Other(self._made_wire(data_url, 4, self.options.body_max_bytes), counted=False)
+        listing = self._made_wire(base_url, connections=1, most_bytes=self.options.listing_max_bytes)
+        self._listing = Other(listing, counted=True)
+        self._data = Other(self._made_wire(data_url, connections=4), counted=False)
         self.stream_url = (self.options.stream_url or stream_origin(base_url)) + PATH
         self._streams: aiohttp.ClientSession | None = None
         self._lenders: dict[SignedReads, None] = {}
         self._hours: MarketClock | None = None
-        self._clock_asked_at: float | None = None
         self._listed_at: float | None = None
-        self._loading = asyncio.Lock()
         pace = self.options.public_calls_per_s
-        self._pace = None if pace is None else Pace(pace, monotonic, burst=self.options.public_burst)
-        self._sleep = sleep
-
-    @property
-    def name(self) -> str:
-        return NAME
-
-    @property
-    def currency(self) -> str:
-        """What its accounts are measured in."""
-        return self.options.currency
+        self._pace = None if pace is None else Pace(pace, self.monotonic, burst=self.options.public_burst)
 
     def connect_account(self, account: AccountId, key: str, secret: str) -> AlpacaAccount:
         """An account over this venue's connections; sends nothing yet. Raises `CredentialsRejected`."""
@@ -216,14 +194,6 @@ class AlpacaVenue:
         """How far Alpaca's clock is ahead of ours."""
         return timedelta(0) if self._hours is None else self._hours.offset
 
-    def unix_s(self) -> float:
-        """Alpaca's time now, in seconds since 1970."""
-        return (self.clock() + self.offset).timestamp()
-
-    def now(self) -> datetime:
-        """Alpaca's time now."""
-        return self.clock() + self.offset
-
     async def _read_clock(self) -> None:
         asked_at: datetime = self.clock()
         body = await self._read(CLOCK, {})
@@ -260,9 +230,6 @@ class AlpacaVenue:
             self._streams = stream_session()
         return self._streams
 
-    def _due(self, at: float | None, every_s: float) -> bool:
-        return at is None or self.monotonic() - at >= every_s
-
     async def close(self) -> None:
         for wire in (self.wire, self._listing.wire, self._data.wire):
             await wire.close()
@@ -283,16 +250,6 @@ class AlpacaVenue:
                     del self._lenders[lender]
                     self._lenders[lender] = None
         raise error
-
-    def _made_wire(self, url: str, connections: int, body_max_bytes: int) -> Wire:
-        return Wire(
-            url,
-            clock=self.clock,
-            max_connections=connections,
-            keepalive_s=self.options.keepalive_s,
-            timeout_s=self.options.request_timeout_s,
-            body_max_bytes=body_max_bytes,
-        )
 
 
 def data_url_of(base_url: str) -> str:

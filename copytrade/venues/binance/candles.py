@@ -14,7 +14,7 @@ from copytrade.domain.errors import VenueUnavailable
 from copytrade.domain.instrument import Instrument
 from copytrade.domain.money import Amount, Price, parse_decimal
 from copytrade.venues.binance.public import BinanceVenue
-from copytrade.venues.candle_rows import closed_rows, interval_name, read_rows
+from copytrade.venues.candle_rows import CandlesOf, closed_rows, interval_name, read_rows
 
 logger = logging.getLogger(__name__)
 
@@ -25,20 +25,13 @@ _INTERVALS = {60: "1m", 300: "5m", 900: "15m", 1800: "30m", 3600: "1h", 14400: "
 _FIELDS = (0, 1, 2, 3, 4, 5)
 
 
-class BinanceCandles:
+class BinanceCandles(CandlesOf[BinanceVenue]):
     """Fits `copytrade.strategy.market_data.CandleSource`."""
-
-    def __init__(self, venue: BinanceVenue) -> None:
-        self._venue = venue
 
     @property
     def calls_per_s(self) -> float:
         """By the address's weight in a minute, as the venue's own list of limits has it."""
         return self._venue.address.weight.limit / 60 / KLINES_WEIGHT
-
-    @property
-    def offset_s(self) -> float:
-        return self._venue.offset.total_seconds()
 
     def markets(self) -> Sequence[Instrument]:
         return list(self._venue.symbols)

@@ -6,12 +6,10 @@ import asyncio
 import json
 import logging
 import math
-import random
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from copytrade.domain.account import AccountId
 from copytrade.domain.errors import VenueError, VenueRefusedRead, VenueUnavailable
@@ -37,8 +35,8 @@ from copytrade.venues.binance.options import (
 )
 from copytrade.venues.binance.stream import PATH
 from copytrade.venues.budget import Pace
-from copytrade.venues.pool import Clock
-from copytrade.venues.retries import Retries, Sleep
+from copytrade.venues.public_side import PublicSide, Timing
+from copytrade.venues.retries import Retries
 from copytrade.venues.wire import Reply, Wire, WireFailure
 
 if TYPE_CHECKING:
@@ -52,80 +50,45 @@ _LIST_CONNECTIONS = 2
 _LIST_TIMEOUT_S = 30.0
 
 
-class BinanceVenue:
+class BinanceVenue(PublicSide[BinanceOptions]):
     """Fits the engine's `Venue`.
 
     Args:
         base_url: `https://api.binance.com`, or a simulated one.
         options: settings of the venue.
-        clock: the time now, UTC.
-        monotonic: seconds that only rise.
-        rng, sleep: for the pauses between repeated reads.
+        timing: clocks, chance and pauses (`Timing`).
     """
 
+    _name, _title = NAME, "Binance"
     refuses_opposites = False
 
     def __init__(
-        self,
-        base_url: str = "https://api.binance.com",
-        options: BinanceOptions | None = None,
-        *,
-        clock: Clock,
-        monotonic: Callable[[], float] = time.monotonic,
-        rng: random.Random | None = None,
-        sleep: Sleep = asyncio.sleep,
+        self, base_url: str = "https://api.binance.com", options: BinanceOptions | None = None, **timing: Unpack[Timing]
     ) -> None:
-        self.options = options or BinanceOptions()
-        self.clock = clock
-        self.monotonic = monotonic
-        self.wire = Wire(
-            base_url,
-            clock=clock,
-            max_connections=self.options.max_connections,
-            keepalive_s=self.options.keepalive_s,
-            timeout_s=self.options.request_timeout_s,
-            body_max_bytes=self.options.body_max_bytes,
-        )
+        super().__init__(base_url, options or BinanceOptions(), **timing)
         # The list of symbols is longer than any other answer may be.
-        self._list_wire = Wire(
-            base_url,
-            clock=clock,
-            max_connections=_LIST_CONNECTIONS,
-            keepalive_s=self.options.keepalive_s,
-            timeout_s=_LIST_TIMEOUT_S,
-            body_max_bytes=self.options.exchange_info_max_bytes,
-        )
-        rng = rng or random.Random()  # noqa: S311  (spreads load, guards nothing)
-        self.retries = Retries("Binance", self.options.read_total_s, self.options.read_attempts_max, rng, sleep)
+        self._list_wire = self._made_wire(
+            base_url, connections=_LIST_CONNECTIONS, timeout_s=_LIST_TIMEOUT_S,
+            most_bytes=self.options.exchange_info_max_bytes,
+        )  # fmt: skip
+        self.retries = self._made_retries(Retries)
         self.address = AddressLimits(
-            self.options.weight_per_minute, self.options.requests_per_5_min, self.unix_s, monotonic
+            self.options.weight_per_minute, self.options.requests_per_5_min, self.unix_s, self.monotonic
         )
         self.orders_per_10_s = self.options.orders_per_10_s
         self.orders_per_day = self.options.orders_per_day
         self.symbols = SymbolNames()
         self.stream_url = self.options.stream_origin(base_url) + PATH
-        self._stream_pace = Pace(self.options.stream_connects_per_s, monotonic)
+        self._stream_pace = Pace(self.options.stream_connects_per_s, self.monotonic)
         self._clock_offset = ClockOffset(self.options.clock_skew_max_s)
-        self._clock_asked_at: float | None = None
         self._clock_doubted = False
         self._clock_lock = asyncio.Lock()
-        self._loading = asyncio.Lock()
         self._bids: dict[str, dict[str, Decimal]] = {}
         self._bids_at: float | None = None
         self._bids_lock = asyncio.Lock()
         self._tickers: Mapping[str, tuple[Decimal, Decimal]] = {}
         self._wallet_calls: bool | None = None
         self._wallet_probe: asyncio.Task[bool] | None = None
-        self._sleep = sleep
-
-    @property
-    def name(self) -> str:
-        return NAME
-
-    @property
-    def currency(self) -> str:
-        """What its accounts are measured in."""
-        return self.options.currency
 
     def connect_account(self, account: AccountId, key: str, secret: str) -> BinanceAccount:
         """An account over this venue's connections; sends nothing yet. Raises `CredentialsRejected`."""
@@ -226,11 +189,7 @@ class BinanceVenue:
 
     def venue_now(self) -> datetime:
         """Binance's time now, UTC."""
-        return self.clock() + self.offset
-
-    def unix_s(self) -> float:
-        """Binance's time now, in seconds since 1970."""
-        return self.venue_now().timestamp()
+        return self.now()
 
     def doubt_clock(self) -> None:
         """A request was too late or too early by Binance's clock: it is asked for before the next one is signed."""
@@ -283,8 +242,7 @@ class BinanceVenue:
 
     async def warm(self, connections: int) -> int:
         """See that so many connections are open; returns how many are. Never raises. Now and then it asks the time."""
-        asked_at = self._clock_asked_at
-        if asked_at is None or self.monotonic() - asked_at >= self.options.clock_refresh_s:
+        if self._due(self._clock_asked_at, self.options.clock_refresh_s):
             await self.refresh_clock()
         return await self.wire.warm(connections)
 

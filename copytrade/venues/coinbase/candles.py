@@ -15,7 +15,7 @@ from urllib.parse import quote
 from copytrade.domain.candles import CandleRow, DayFigures
 from copytrade.domain.instrument import Instrument
 from copytrade.domain.money import Amount, Price, parse_decimal
-from copytrade.venues.candle_rows import UNLIMITED_CALLS_PER_S, closed_rows, interval_name, read_rows
+from copytrade.venues.candle_rows import PacedCandles, closed_rows, interval_name, read_rows
 from copytrade.venues.coinbase.orders import entries_in
 from copytrade.venues.coinbase.public import CoinbaseVenue
 
@@ -31,19 +31,8 @@ _PAGE = 250
 _PAGES_MAX = 40
 
 
-class CoinbaseCandles:
+class CoinbaseCandles(PacedCandles[CoinbaseVenue]):
     """Fits `copytrade.strategy.market_data.CandleSource`."""
-
-    def __init__(self, venue: CoinbaseVenue) -> None:
-        self._venue = venue
-
-    @property
-    def calls_per_s(self) -> float:
-        return self._venue.options.public_calls_per_s or UNLIMITED_CALLS_PER_S
-
-    @property
-    def offset_s(self) -> float:
-        return self._venue.offset.total_seconds()
 
     def markets(self) -> Sequence[Instrument]:
         return list(self._venue.products)

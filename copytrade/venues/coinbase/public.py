@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Unpack
 from urllib.parse import quote, urlsplit
 
 from copytrade.domain.account import AccountId
@@ -27,9 +25,9 @@ from copytrade.venues.coinbase.instruments import read_products
 from copytrade.venues.coinbase.names import ProductNames
 from copytrade.venues.coinbase.options import NAME, CoinbaseOptions
 from copytrade.venues.coinbase.orders import entries_in
-from copytrade.venues.pool import Clock
-from copytrade.venues.retries import Retries, Sleep
-from copytrade.venues.wire import Reply, Wire, WireFailure
+from copytrade.venues.public_side import PublicSide, Timing
+from copytrade.venues.retries import Retries
+from copytrade.venues.wire import Reply, WireFailure
 
 logger = logging.getLogger(__name__)
 
@@ -40,65 +38,37 @@ _CLOCK_MOVED_S = 1.0  # tokens are dated in whole seconds
 _STREAMS_BURST = 2  # with six a second that is eight in the first second, which Coinbase allows
 
 
-class CoinbaseVenue:
+class CoinbaseVenue(PublicSide[CoinbaseOptions]):
     """Fits the engine's `Venue`.
 
     Args:
         base_url: `https://api.coinbase.com`, or a simulated one. Its host is part of what is signed, so a request
             that was meant for one host is worth nothing at another.
         options: settings of the venue.
-        clock: the time now, UTC.
-        monotonic: seconds that only rise, for rate budgets.
-        rng, sleep: for the pauses between repeated reads.
+        timing: clocks, chance and pauses (`Timing`).
     """
 
+    _name, _title = NAME, "Coinbase"
     refuses_opposites = False
 
     def __init__(
         self,
         base_url: str = "https://api.coinbase.com",
         options: CoinbaseOptions | None = None,
-        *,
-        clock: Clock,
-        monotonic: Callable[[], float] = time.monotonic,
-        rng: random.Random | None = None,
-        sleep: Sleep = asyncio.sleep,
+        **timing: Unpack[Timing],
     ) -> None:
-        self.options = options or CoinbaseOptions()
-        self.clock = clock
-        self.monotonic = monotonic
-        self.wire = Wire(
-            base_url,
-            clock=clock,
-            max_connections=self.options.max_connections,
-            keepalive_s=self.options.keepalive_s,
-            timeout_s=self.options.request_timeout_s,
-            body_max_bytes=self.options.body_max_bytes,
-        )
-        rng = rng or random.Random()  # noqa: S311  (spreads load, guards nothing)
-        self.retries = Retries("Coinbase", self.options.read_total_s, self.options.read_attempts_max, rng, sleep)
+        super().__init__(base_url, options or CoinbaseOptions(), **timing)
+        self.retries = self._made_retries(Retries)
         self.products = ProductNames()
         self.absent_after = timedelta(seconds=self.options.absence_wait_s)
         self._host = urlsplit(base_url).netloc
         self._clock_offset = ClockOffset()
-        self._clock_asked_at: float | None = None
         self._asking_clock = asyncio.Lock()
-        self._loading = asyncio.Lock()
         public = self.options.public_calls_per_s
         self.kinds = probes.Kinds()
         self.stream_url = self.options.stream_base(base_url)
-        self._stream_pace = Pace(self.options.stream_connects_per_s, monotonic, burst=_STREAMS_BURST)
-        self._pace = None if public is None else Pace(public, monotonic, burst=self.options.public_burst)
-        self._sleep = sleep
-
-    @property
-    def name(self) -> str:
-        return NAME
-
-    @property
-    def currency(self) -> str:
-        """What its accounts are measured in."""
-        return self.options.currency
+        self._stream_pace = Pace(self.options.stream_connects_per_s, self.monotonic, burst=_STREAMS_BURST)
+        self._pace = None if public is None else Pace(public, self.monotonic, burst=self.options.public_burst)
 
     def connect_account(self, account: AccountId, key: str, secret: str) -> CoinbaseAccount:
         """An account over this venue's connections; sends nothing yet. Raises `CredentialsRejected`."""
@@ -209,10 +179,6 @@ class CoinbaseVenue:
         """How far Coinbase's clock is ahead of ours."""
         return self._clock_offset.offset
 
-    def unix_s(self) -> float:
-        """Coinbase's time now, in seconds since 1970."""
-        return (self.clock() + self.offset).timestamp()
-
     def clock_reading(self) -> ClockReading:
         """What a token that is signed now is dated by."""
         return ClockReading(self._clock_offset.offset, self.monotonic())
@@ -250,8 +216,7 @@ class CoinbaseVenue:
 
         Opening them sends no request. Now and then it also asks for the clock, which is one.
         """
-        asked_at = self._clock_asked_at
-        if asked_at is None or self.monotonic() - asked_at >= self.options.clock_refresh_s:
+        if self._due(self._clock_asked_at, self.options.clock_refresh_s):
             await self._refresh_clock()
         return await self.wire.warm(connections)
 

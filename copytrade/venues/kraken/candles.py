@@ -14,7 +14,7 @@ from copytrade.domain.candles import CandleRow, DayFigures
 from copytrade.domain.errors import VenueUnavailable
 from copytrade.domain.instrument import Instrument
 from copytrade.domain.money import Amount, Price, parse_decimal
-from copytrade.venues.candle_rows import UNLIMITED_CALLS_PER_S, closed_rows, interval_name, read_rows
+from copytrade.venues.candle_rows import PacedCandles, closed_rows, interval_name, read_rows
 from copytrade.venues.kraken.public import KrakenVenue
 
 logger = logging.getLogger(__name__)
@@ -23,20 +23,11 @@ _MINUTES = {60: "1", 300: "5", 900: "15", 1800: "30", 3600: "60", 14400: "240", 
 _FIELDS = (0, 1, 2, 3, 4, 6)  # the sixth is the candle's own VWAP
 
 
-class KrakenCandles:
-    """Fits `copytrade.strategy.market_data.CandleSource`."""
+class KrakenCandles(PacedCandles[KrakenVenue]):
+    """Fits `copytrade.strategy.market_data.CandleSource`.
 
-    def __init__(self, venue: KrakenVenue) -> None:
-        self._venue = venue
-
-    @property
-    def calls_per_s(self) -> float:
-        """About one public call a second for each address; OHLC also counts for each pair by itself."""
-        return self._venue.options.public_calls_per_s or UNLIMITED_CALLS_PER_S
-
-    @property
-    def offset_s(self) -> float:
-        return self._venue.offset.total_seconds()
+    About one public call a second for each address; OHLC also counts for each pair by itself.
+    """
 
     def markets(self) -> Sequence[Instrument]:
         return list(self._venue.pairs)

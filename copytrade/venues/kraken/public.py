@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import random
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, Unpack
 
 from copytrade.domain.account import AccountId
 from copytrade.domain.errors import VenueError, VenueRefusedRead, VenueUnavailable
@@ -27,9 +24,9 @@ from copytrade.venues.kraken.names import AssetNames, PairNames
 from copytrade.venues.kraken.options import NAME, KrakenOptions
 from copytrade.venues.kraken.signer import KrakenSigner, NonceSource
 from copytrade.venues.kraken.socket import PATH
-from copytrade.venues.pool import Clock
-from copytrade.venues.retries import Retries, Sleep
-from copytrade.venues.wire import Wire, WireFailure
+from copytrade.venues.public_side import PublicSide, Timing
+from copytrade.venues.retries import Retries
+from copytrade.venues.wire import WireFailure
 
 logger = logging.getLogger(__name__)
 
@@ -37,67 +34,36 @@ logger = logging.getLogger(__name__)
 _ANSWERS_MAX = 20_000
 
 
-class KrakenVenue:
+class KrakenVenue(PublicSide[KrakenOptions]):
     """Fits the engine's `Venue`.
 
     Args:
         base_url: `https://api.kraken.com`, or a simulated one.
         options: settings of the venue.
-        clock: the time now, UTC.
-        monotonic: seconds that only rise, for rate budgets.
-        rng, sleep: for the pauses between repeated reads.
+        timing: clocks, chance and pauses (`Timing`).
     """
 
+    _name, _title = NAME, "Kraken"
     refuses_opposites = False
 
     def __init__(
-        self,
-        base_url: str = "https://api.kraken.com",
-        options: KrakenOptions | None = None,
-        *,
-        clock: Clock,
-        monotonic: Callable[[], float] = time.monotonic,
-        rng: random.Random | None = None,
-        sleep: Sleep = asyncio.sleep,
+        self, base_url: str = "https://api.kraken.com", options: KrakenOptions | None = None, **timing: Unpack[Timing]
     ) -> None:
-        self.options = options or KrakenOptions()
-        self.clock = clock
-        self.monotonic = monotonic
-        self.wire = Wire(
-            base_url,
-            clock=clock,
-            max_connections=self.options.max_connections,
-            keepalive_s=self.options.keepalive_s,
-            timeout_s=self.options.request_timeout_s,
-            body_max_bytes=self.options.body_max_bytes,
-        )
-        rng = rng or random.Random()  # noqa: S311  (spreads load, guards nothing)
-        self.retries = Retries("Kraken", self.options.read_total_s, self.options.read_attempts_max, rng, sleep)
+        super().__init__(base_url, options or KrakenOptions(), **timing)
+        self.retries = self._made_retries(Retries)
         self.pairs = PairNames()
         self.order_deadline = timedelta(seconds=self.options.deadline_s)
         self.absence_margin = timedelta(seconds=self.options.clock_skew_max_s + self.options.absence_settle_s)
         self._assets = AssetNames()
         self._clock_offset = ClockOffset()
-        self._clock_asked_at: float | None = None
         self._answers: dict[str, None] = {}
-        self._loading = asyncio.Lock()
         public, orders = self.options.public_calls_per_s, self.options.ip_orders_per_s
-        self._public_pace = None if public is None else Pace(public, monotonic, burst=self.options.public_burst)
-        self._order_pace = None if orders is None else Pace(orders, monotonic)
+        self._public_pace = None if public is None else Pace(public, self.monotonic, burst=self.options.public_burst)
+        self._order_pace = None if orders is None else Pace(orders, self.monotonic)
         self._stream_pace = Pace(
-            self.options.stream_connects_per_s, monotonic, burst=self.options.stream_connects_burst
+            self.options.stream_connects_per_s, self.monotonic, burst=self.options.stream_connects_burst
         )
         self.stream_url = self.options.stream_base(base_url) + PATH
-        self._sleep = sleep
-
-    @property
-    def name(self) -> str:
-        return NAME
-
-    @property
-    def currency(self) -> str:
-        """What its accounts are measured in."""
-        return self.options.currency
 
     def connect_account(self, account: AccountId, key: str, secret: str, nonces: NonceSource) -> KrakenAccount:
         """An account over this venue's connections; sends nothing yet. Raises `CredentialsRejected`."""
@@ -166,10 +132,6 @@ class KrakenVenue:
         """How far Kraken's clock is ahead of ours."""
         return self._clock_offset.offset
 
-    def unix_s(self) -> float:
-        """Kraken's time now, in seconds since 1970."""
-        return (self.clock() + self.offset).timestamp()
-
     def doubt_clock(self) -> None:
         """An order came too late by Kraken's clock: ask for it again at the next occasion."""
         self._clock_asked_at = None
@@ -197,8 +159,7 @@ class KrakenVenue:
         Opening them sends no request: Kraken takes about one public call a second, so warming by calls would take
         minutes. Now and then it also asks for the clock, which is one.
         """
-        asked_at = self._clock_asked_at
-        if asked_at is None or self.monotonic() - asked_at >= self.options.clock_refresh_s:
+        if self._due(self._clock_asked_at, self.options.clock_refresh_s):
             await self._refresh_clock()
         return await self.wire.warm(connections)
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from copytrade.domain.candles import CandleRow, DayFigures
 from copytrade.domain.instrument import Instrument
 from copytrade.domain.money import Amount, Price, parse_decimal
-from copytrade.venues.candle_rows import closed_rows, interval_name, read_rows
+from copytrade.venues.candle_rows import CandlesOf, closed_rows, interval_name, read_rows
 from copytrade.venues.okx.options import PUBLIC_PER_2_S
 from copytrade.venues.okx.orders import rows
 from copytrade.venues.okx.public import TICKERS, OkxVenue
@@ -26,19 +26,12 @@ _FIELDS = (0, 1, 2, 3, 4, 5)
 _CONFIRMED = "1"
 
 
-class OkxCandles:
+class OkxCandles(CandlesOf[OkxVenue]):
     """Fits `copytrade.strategy.market_data.CandleSource`."""
-
-    def __init__(self, venue: OkxVenue) -> None:
-        self._venue = venue
 
     @property
     def calls_per_s(self) -> float:
         return PUBLIC_PER_2_S[CANDLES] / 2
-
-    @property
-    def offset_s(self) -> float:
-        return self._venue.offset.total_seconds()
 
     def markets(self) -> Sequence[Instrument]:
         return list(self._venue.online())

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import random
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import timedelta
+from typing import Any, Unpack
 from urllib.parse import urlencode
 
 from copytrade.domain.account import AccountId
@@ -30,9 +27,8 @@ from copytrade.venues.okx.orders import rows
 from copytrade.venues.okx.reads import OkxRetries, counter_for
 from copytrade.venues.okx.routes import NATIVE
 from copytrade.venues.okx.signer import OkxSigner
-from copytrade.venues.pool import Clock
-from copytrade.venues.retries import Sleep
-from copytrade.venues.wire import Wire, WireFailure
+from copytrade.venues.public_side import PublicSide, Timing
+from copytrade.venues.wire import WireFailure
 
 logger = logging.getLogger(__name__)
 
@@ -45,60 +41,30 @@ Read = Callable[[str, Mapping[str, str]], Awaitable[list[Any]]]
 CLOCK_RETRY_S = 2.0
 
 
-class OkxVenue:
+class OkxVenue(PublicSide[OkxOptions]):
     """Fits the engine's `Venue`.
 
     Args:
         base_url: `https://www.okx.com`, `https://eea.okx.com`, or a simulated one.
         options: settings of the venue.
-        clock: the time now, UTC.
-        monotonic: seconds that only rise, for rate budgets.
-        rng, sleep: for the pauses between repeated reads.
+        timing: clocks, chance and pauses (`Timing`).
     """
 
+    _name, _title = NAME, "OKX"
     refuses_opposites = False
 
     def __init__(
-        self,
-        base_url: str = "https://www.okx.com",
-        options: OkxOptions | None = None,
-        *,
-        clock: Clock,
-        monotonic: Callable[[], float] = time.monotonic,
-        rng: random.Random | None = None,
-        sleep: Sleep = asyncio.sleep,
+        self, base_url: str = "https://www.okx.com", options: OkxOptions | None = None, **timing: Unpack[Timing]
     ) -> None:
-        self.options = options or OkxOptions()
-        self.clock = clock
-        self.monotonic = monotonic
-        self.wire = Wire(
-            base_url,
-            clock=clock,
-            max_connections=self.options.max_connections,
-            keepalive_s=self.options.keepalive_s,
-            timeout_s=self.options.request_timeout_s,
-            body_max_bytes=self.options.body_max_bytes,
-        )
-        rng = rng or random.Random()  # noqa: S311  (spreads load, guards nothing)
-        self.retries = OkxRetries("OKX", self.options.read_total_s, self.options.read_attempts_max, rng, sleep)
+        super().__init__(base_url, options or OkxOptions(), **timing)
+        self.retries = self._made_retries(OkxRetries)
         self.order_deadline = timedelta(seconds=self.options.order_deadline_s)
         self._names = InstrumentNames()
         self._online: list[Instrument] = []
         self._clock_offset = ClockOffset()
-        self._clock_asked_at: float | None = None
         self._clock_doubted = False
-        self._loading = asyncio.Lock()
-        self._stream_pace = Pace(self.options.stream_connects_per_s, monotonic)
-        self._counters = {path: counter_for(most, monotonic) for path, most in PUBLIC_PER_2_S.items()}
-
-    @property
-    def name(self) -> str:
-        return NAME
-
-    @property
-    def currency(self) -> str:
-        """What its accounts are measured in."""
-        return self.options.currency
+        self._stream_pace = Pace(self.options.stream_connects_per_s, self.monotonic)
+        self._counters = {path: counter_for(most, self.monotonic) for path, most in PUBLIC_PER_2_S.items()}
 
     def connect_account(self, account: AccountId, key: str, secret: str, passphrase: str) -> OkxAccount:
         """An account over this venue's connections; sends nothing yet. Raises `CredentialsRejected`."""
@@ -182,10 +148,6 @@ class OkxVenue:
         """How far OKX's clock is ahead of ours."""
         return self._clock_offset.offset
 
-    def now(self) -> datetime:
-        """OKX's time now."""
-        return self.clock() + self.offset
-
     @property
     def absence_margin(self) -> timedelta:
         """What has to pass after an order's deadline, on our clock, before not finding it is a proof.
@@ -233,8 +195,7 @@ class OkxVenue:
 
         Opening them sends no request. Now and then it also asks for the clock, which is one.
         """
-        asked_at = self._clock_asked_at
-        if asked_at is None or self.monotonic() - asked_at >= self.options.clock_refresh_s:
+        if self._due(self._clock_asked_at, self.options.clock_refresh_s):
             await self._refresh_clock()
         return await self.wire.warm(connections)
 
