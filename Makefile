@@ -9,10 +9,10 @@ run: $(VENV)/.run
 	$(BIN)/python run_master.py
 
 test: $(VENV)/.dev browser check
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 quick: $(VENV)/.dev
-	$(BIN)/python -m pytest -m "not slow" -n 2
+	$(BIN)/python -m pytest -m "not slow" -n auto --dist worksteal
 
 # For the tests of the web console. Where it cannot be had, those tests skip and say so.
 browser:
