@@ -272,7 +272,9 @@ def reconcile(
 @app.command()
 def flatten(
     user: Annotated[str, typer.Argument(help="A user, or venue:user for one account.")],
-    instrument: Annotated[str | None, typer.Option("--instrument", help="Only this one: BTC/USD.")] = None,
+    instrument: Annotated[
+        str | None, typer.Option("--instrument", help="Only this one, which is close-only from then on: BTC/USD.")
+    ] = None,
     config: Config = CONFIG,
     users: Users = USERS,
     state: State = STATE,
