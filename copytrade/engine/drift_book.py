@@ -32,9 +32,14 @@ class _Kept:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One account at one moment: its drift, when its last order was over, and its orders that are not."""
+    """One account at one moment: its drift, when its last order was over, and its orders that are not.
+
+    In `fold` what is on its way counts as far as it is known to have come: of the master's order and of a copy that may
+    be known to different moments. `over` is the drift of those signals alone whose orders are all at their end.
+    """
 
     fold: DriftFold
+    over: DriftFold
     latest: datetime | None
     open: tuple[OrderRecord, ...]
     start: int = 0  # the number of the signal that it was reckoned from
@@ -78,33 +83,38 @@ class DriftBook:
                 if tail or len(page) < _PAGE:
                     break
             # From here on nothing is awaited but for very long tails: the look is of one moment.
-            fold = kept.fold.copy()
+            fold, over = kept.fold.copy(), kept.fold.copy()
             begun: list[OrderRecord] = []
             while True:
                 for number, signal, master, copies in tail:
-                    fold.written_off(self._gone(account), number)
-                    self._take(account, fold, signal, master, copies)
+                    for each in (fold, over) if self._over(signal, master, copies) else (fold,):
+                        each.written_off(self._gone(account), number)
+                        self._take(account, each, signal, master, copies)
                     begun += copies
                 if len(page) < _PAGE:
                     break
                 page = tail = self._services.ledger.history(account, page[-1][0], _PAGE)
-            fold.written_off(self._gone(account))
+            for each in (fold, over):
+                each.written_off(self._gone(account))
             for signal in fold.resting:
                 fold.renew(signal, copies := self._copies(account, signal))
                 begun += copies
             found = {r.order_id: r for r in begun if not r.state.final}
             ahead = fold.ahead()
             if not kept.opened:
-                self._open(account, kept, ahead, begin)
-            return Look(ahead, kept.latest, tuple(found.values()), begin.number)
+                self._open(account, kept, ahead, over, begin)
+            return Look(ahead, over, kept.latest, tuple(found.values()), begin.number)
 
-    def _open(self, account: AccountId, kept: _Kept, ahead: DriftFold, begin: _Beginning) -> None:
+    def _open(
+        self, account: AccountId, kept: _Kept, ahead: DriftFold, over: DriftFold, begin: _Beginning
+    ) -> None:
         """Add what the account had left over at the beginning: its positions, less what it got since."""
         kept.opened = True
         for symbol in {*begin.symbols.get(account, ()), *ahead.drifts} if begin.number else ():
             drift = ahead.drifts.setdefault(symbol, Drift(symbol))
             left = self._services.ledger.state.position(account, symbol).value - drift.actual
-            for each in (drift, kept.fold.drifts.setdefault(symbol, Drift(drift.master_symbol))) if left else ():
+            for fold in (ahead, over, kept.fold) if left else ():
+                each = fold.drifts.setdefault(symbol, Drift(drift.master_symbol))
                 each.moved(Decimal(0), left, [(Cause.EARLIER.value, left)])
 
     async def _find_beginning(self) -> _Beginning:

@@ -70,7 +70,9 @@ class Mender:
                 continue
             drift = seen.fold.drifts.get(row.symbol)
             last = drift.last_copy if drift else ""
-            found = await self._for(member, row, last or f"{seen.start} {row.actual}", repair, by_hand=by_hand)
+            over = seen.over.drifts.get(row.symbol)
+            error = over.error if over else _ZERO
+            found = await self._for(member, row, error, last or f"{seen.start} {row.actual}", repair, by_hand=by_hand)
             # Reckoned of the look, and prices were waited for since.
             as_seen = self._services.ledger.state.position(account, row.symbol).value == row.actual
             if found is not None and as_seen and not self._moving(account, row.symbol) and await self.emit(found):
@@ -167,7 +169,11 @@ class Mender:
 
     # -- repairs -----------------------------------------------------------------------------------------------------
 
-    async def _for(self, member: Member, row: DriftRow, last: str, repair: Repair, *, by_hand: bool) -> Signal | None:
+    async def _for(
+        self, member: Member, row: DriftRow, over: Decimal, last: str, repair: Repair, *, by_hand: bool
+    ) -> Signal | None:
+        """`over` is the error by the signals that are over: a copy can be known to have filled before the master's
+        order is, and what a master's resting order owes its copies get at its end."""
         account, key = member.terms.account, f"{member.terms.account} {row.symbol}"
         there = row.actual - row.missing
         leaving = (member.left or not member.terms.enabled) and member.terms.on_leave is OnLeave.CLOSE
@@ -177,7 +183,7 @@ class Mender:
             return await self._exit(account, row.symbol, SignalKind.FLATTEN, _share(there, row.actual), f"leave {last}")
         if repair is not Repair.REPORT:
             out = self.master_is_out(row.symbol)
-            excess = there if out else min(row.error, _owed(row))
+            excess = there if out else min(row.error, _owed(row), over)
             if excess > 0 and self._sellable(account, row.symbol, excess):
                 if not self._may_try(key, anyway=by_hand):
                     return None
@@ -189,7 +195,7 @@ class Mender:
                 )
                 return await self._exit(account, row.symbol, SignalKind.REPAIR, fraction, f"repair {last}")
         if repair is Repair.ALL and self._may_buy(member) and not self.master_is_out(row.symbol):
-            return await self._entry(member, row, last, by_hand=by_hand)
+            return await self._entry(member, row, over, last, by_hand=by_hand)
         return None
 
     async def _exit(
@@ -209,12 +215,15 @@ class Mender:
             return None
         return self._signal(account, symbol, kind, Effect.EXIT, NO_QUANTITY, quote.bid, fraction, occasion)
 
-    async def _entry(self, member: Member, row: DriftRow, last: str, *, by_hand: bool) -> Signal | None:
+    async def _entry(
+        self, member: Member, row: DriftRow, over: Decimal, last: str, *, by_hand: bool
+    ) -> Signal | None:
         """Buy what is missing, for no more than `max_slippage` above what the master has paid."""
         services, account = self._services, member.terms.account
         instrument = services.instrument(venue_of(account), row.symbol)
         lacking = -sum((part for cause, part in row.causes if part < 0 and repairable(cause)), _ZERO)
-        quantity = exact(min(-row.error, lacking)) if row.error < 0 and lacking > 0 else NO_QUANTITY
+        error = max(row.error, over)
+        quantity = exact(min(-error, lacking)) if error < 0 and lacking > 0 else NO_QUANTITY
         paid = (await self.master.look(self._master_symbol(row.symbol))).price
         if instrument is None or paid is None or not quantity:
             return None

@@ -1,0 +1,86 @@
+"""Drift while orders move: what is not yet known to be over is nobody's to repair."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from world import World, follower, until
+
+from copytrade.copying.drift import Repair
+from copytrade.domain.money import Amount, Price, Quantity
+from copytrade.domain.order import OrderKind, OrderState, Side
+from copytrade.engine.desk import TradeRequest
+from copytrade.engine.repair import Mender
+
+D = Decimal
+SOON = {"resting_delays_s": (0.02, 0.05, 0.1)}
+NO_GRACE = {"copy": {"master_fill_grace_s": 0}}
+
+
+async def bought_and_known_of_the_follower_alone(root: Path) -> tuple[list[str], Decimal]:
+    """The signals of a repair while the master's fill cannot be read, and what the follower holds after it."""
+    with World(root, followers={"alice_smith": 1_000}) as world:
+        async with world.trading() as desk:
+            world.fault("status", "master", "QueryOrders", status=503, when="before")
+            signal = await desk.buy("1000")
+            await until(lambda: desk.copy(signal, "alice_smith").state is OrderState.FILLED, "the copy has filled")
+            emitted = await desk.engine.reconciler.repair(follower("alice_smith"), Repair.EXITS)
+            world.venue.clear_faults()
+            await desk.settled()
+            return emitted, world.holds("alice_smith")
+
+
+async def test_a_copy_that_is_known_to_have_filled_before_the_masters_order_is_not_sold(tmp_path: Path) -> None:
+    assert await bought_and_known_of_the_follower_alone(tmp_path) == ([], D("0.002"))
+
+
+async def test_control_by_the_look_of_the_moment_it_is_sold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = Mender._for
+    monkeypatch.setattr(Mender, "_for", lambda *args, **more: kept(args[0], args[1], args[2], D(9), *args[4:], **more))
+    emitted, held = await bought_and_known_of_the_follower_alone(tmp_path)
+    assert (len(emitted), held) == (1, 0)
+
+
+async def test_what_a_resting_exit_owes_is_sold_once(tmp_path: Path) -> None:
+    """The master's limit has filled in part, and the follower's was refused: its end catches up, a repair does not."""
+    with World(tmp_path, followers={"alice_smith": 1_000}, limits=SOON, settings=NO_GRACE) as world:
+        async with world.trading() as desk:
+            await desk.buy("1000")
+            await desk.settled()
+            world.fault("error", "alice_smith", error="EOrder:Some new rule", when="before", count=1)
+            request = TradeRequest(
+                "out by half", "BTC/USD", Side.SELL, quantity=Quantity.of("0.01"), kind=OrderKind.LIMIT,
+                limit=Price.of(51_000),
+            )  # fmt: skip
+            record = await desk.place(request)
+            assert record.venue_order_id is not None
+            orders = desk.ledger.state.orders
+            world.venue.fill_part(record.venue_order_id, D("0.005"))
+            desk.engine.services.fills.look_at(record.order_id)
+            await until(lambda: orders[record.order_id].filled == Quantity.of("0.005"), "a quarter is out")
+            await until(lambda: len(orders) == 1, "the copy was refused")
+            assert await desk.engine.reconciler.repair(follower("alice_smith"), Repair.EXITS) == []
+            await desk.engine.changes.cancel(record.order_id)
+            await desk.settled()
+            assert world.holds("alice_smith") == D("0.0015")
+
+
+async def test_what_a_resting_entry_owes_is_bought_once(tmp_path: Path) -> None:
+    with World(tmp_path, followers={"alice_smith": 1_000}, limits=SOON, settings=NO_GRACE) as world:
+        async with world.trading() as desk:
+            world.fault("error", "alice_smith", error="EOrder:Some new rule", when="before", count=1)
+            request = TradeRequest(
+                "in", "BTC/USD", Side.BUY, usd=Amount.of(980), kind=OrderKind.LIMIT, limit=Price.of(49_000)
+            )
+            record = await desk.place(request)
+            assert record.venue_order_id is not None
+            orders = desk.ledger.state.orders
+            world.venue.fill_part(record.venue_order_id, D("0.01"))
+            desk.engine.services.fills.look_at(record.order_id)
+            await until(lambda: orders[record.order_id].filled == Quantity.of("0.01"), "half is in")
+            await until(lambda: len(orders) == 1, "the copy was refused")
+            world.price("BTC/USD", 49_001)
+            world.clock.ahead_s += 10
+            assert await desk.engine.reconciler.repair(follower("alice_smith"), Repair.ALL) == []
