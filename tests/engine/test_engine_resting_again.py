@@ -19,6 +19,7 @@ from copytrade.domain.reasons import Reason
 from copytrade.domain.signal import SignalKind
 from copytrade.domain.state import OrderRecord
 from copytrade.engine.desk import TradeRequest
+from copytrade.engine.killswitch import KillState
 
 D = Decimal
 ALICE = "alpaca:alice_smith"
@@ -66,7 +67,7 @@ async def rests(desk: VenuesDesk, record: OrderRecord, leg: int) -> OrderRecord:
     return copies(desk, record)[leg]
 
 
-# -- beside an order on the other side -----------------------------------------------------------------------------------
+# -- beside an order on the other side ---------------------------------------------------------------------------------
 
 
 async def test_a_stop_makes_way_for_an_entry_and_is_placed_again_for_what_it_was(tmp_path: Path) -> None:
@@ -92,7 +93,7 @@ async def test_a_stop_makes_way_for_an_entry_and_is_placed_again_for_what_it_was
         # It is the master's stop to its end: it sells, and what was bought behind it stays.
         world.price("alpaca", "44900")
         world.price("kraken", "44900")
-        await until(lambda: not desk.ledger.state.orders, "the stops to fill")
+        await desk.settled()
         assert D(0) < desk.position(ALICE) < held
 
 
@@ -126,7 +127,7 @@ async def test_a_stop_that_has_made_way_is_not_placed_again_once_the_master_has_
         await until(lambda: len(copies(desk, stop)) == 2, "the next leg")
         await desk.engine.changes.cancel(stop.order_id)
         await desk.dealt_with(signal_id(more.order_id, SignalKind.PLACED))
-        await until(lambda: not desk.ledger.state.orders, "everything to be over")
+        await desk.settled()
         assert copies(desk, stop)[1].state is OrderState.STOPPED
         assert resting(world, "sell") == []
 
@@ -212,3 +213,151 @@ async def test_a_masters_entry_beside_its_own_stop_is_refused_at_once(tmp_path: 
         assert (more.state, more.reason) == (OrderState.STOPPED, Reason.OPPOSITE_ORDER)
         assert "take that back first" in more.detail
         assert [o["side"] for o in world.orders("alpaca", "master")] == ["buy", "sell"]
+
+
+# -- ended by the venue ------------------------------------------------------------------------------------------------
+
+# A Tuesday and its evening in New York, where stocks trade until four; ahead of any machine's clock, since a venue's
+# does not go back.
+NOON, AFTER_CLOSE = (datetime(2050, 1, 4, hour, minute, tzinfo=UTC) for hour, minute in ((17, 0), (21, 1)))
+STOCKS: dict[str, Any] = {"master": "alpaca", "users": {"alice_smith": {"alpaca": {"cash": 750, "max_user_risk": 1.0}}}}
+
+
+def it_is(world: VenuesWorld, moment: datetime) -> None:
+    world.clock.ahead_s = moment.timestamp() - datetime.now(UTC).timestamp()
+
+
+async def half_a_share(desk: VenuesDesk) -> OrderRecord:
+    """The master buys ten shares and places a stop for them, good till cancelled; Alice has a fraction."""
+    bought = TradeRequest("buy", "AAPL", Side.BUY, quantity=Quantity.of("10"))
+    await desk.place(bought)
+    await desk.settled()
+    assert desk.position(ALICE, "AAPL") == D("0.75")
+    return await stop_at(desk, 200, symbol="AAPL")
+
+
+async def test_a_stop_for_a_fraction_of_a_share_is_there_again_every_morning(tmp_path: Path) -> None:
+    """Longer than an exit that is cut short at market may be followed up."""
+    async with world_of(tmp_path, **STOCKS) as world:
+        it_is(world, NOON)
+        async with world.trading() as desk:
+            stop = await half_a_share(desk)
+            days = [NOON.replace(day=day) for day in (4, 5, 6, 7, 10, 11, 12)]
+            for leg, day in enumerate(days):
+                it_is(world, day)
+                placed = await rests(desk, stop, leg)
+                assert (placed.quantity.value, placed.stop_price) == (D("0.75"), Price.of(200))
+                it_is(world, day.replace(hour=21, minute=1))
+            await rests(desk, stop, len(days))
+            (order,) = resting(world, "sell")
+            assert [o["status"] for o in world.orders("alpaca", "alice_smith")] == [
+                "closed", *["expired"] * len(days), "open"
+            ]  # fmt: skip
+            it_is(world, NOON.replace(day=13))
+            world.price("alpaca", 199, "AAPL")
+            await desk.settled()
+            assert desk.position(ALICE, "AAPL") == 0
+            assert world.orders("alpaca", "alice_smith")[-1]["filled"] == order["volume"]
+
+
+async def test_a_worker_that_was_down_when_the_day_ended_places_the_stop_again(tmp_path: Path) -> None:
+    async with world_of(tmp_path, **STOCKS) as world:
+        it_is(world, NOON)
+        async with world.trading() as desk:
+            stop = await half_a_share(desk)
+        it_is(world, AFTER_CLOSE)
+        async with world.trading() as desk:
+            again = await rests(desk, stop, 1)
+            assert "trading day" in again.detail
+            assert len(resting(world, "sell")) == 1
+
+
+async def test_an_order_ended_for_its_age_is_placed_again_and_an_entry_of_it_for_what_it_lacked(tmp_path: Path) -> None:
+    async with world_of(tmp_path) as world, world.trading() as desk:
+        bid = await place(
+            desk, "bid", Side.BUY, OrderKind.LIMIT, limit=Price.of(49_000), quantity=Quantity.of("0.01")
+        )
+        (order,) = resting(world, "buy")
+        world.sims["alpaca"].fill_part(order["order_id"], D("0.0004"))
+        world.sims["alpaca"].expire(order["order_id"])
+        again = await rests(desk, bid, 1)
+        assert (again.quantity.value, again.limit_price) == (D("0.0006"), Price.of(49_000))
+        world.price("kraken", "48900")
+        world.price("alpaca", "48900")
+        await desk.settled()
+        first, second = copies(desk, bid)
+        assert first.filled.value + second.filled.value == D("0.001")
+
+
+async def test_a_copy_that_somebody_has_cancelled_by_hand_stays_away(tmp_path: Path) -> None:
+    async with world_of(tmp_path) as world, world.trading() as desk:
+        await desk.buy("1000")
+        await desk.settled()
+        stop = await stop_at(desk, 45_000)
+        (order,) = resting(world, "sell")
+        sim = world.sims["alpaca"]
+        with sim.lock:
+            sim.exchange.cancel(sim.books.by_order_id[order["order_id"]])
+        await until(lambda: copies(desk, stop)[0].state is OrderState.CANCELLED, "the cancel to be seen")
+        assert len(copies(desk, stop)) == 1
+
+
+async def test_a_stop_that_cannot_be_placed_again_is_told_of_and_the_master_takes_her_out(tmp_path: Path) -> None:
+    async with world_of(tmp_path) as world, world.trading() as desk:
+        await desk.buy("1000")
+        await desk.settled()
+        stop = await stop_at(desk, 45_000)
+        world.fault("alpaca", "error", user="alice_smith", when="before", count=1,
+                    error="422 42210000 stop price must be below the market")  # fmt: skip
+        world.sims["alpaca"].expire(resting(world, "sell")[0]["order_id"])
+        await until(lambda: desk.alerts_of("alpaca:alice_smith", "later was refused"), "the alert")
+        assert copies(desk, stop)[1].state is OrderState.REFUSED
+        world.price("kraken", "44900")
+        await desk.settled()
+        assert desk.position(ALICE) == 0
+
+
+async def test_what_is_too_small_to_be_placed_again_is_told_of(tmp_path: Path) -> None:
+    async with world_of(tmp_path) as world, world.trading() as desk:
+        await desk.buy("1000")
+        await desk.settled()
+        offer = await place(desk, "ask", Side.SELL, OrderKind.LIMIT, limit=Price.of(52_000), whole=True)
+        (order,) = resting(world, "sell")
+        world.sims["alpaca"].fill_part(order["order_id"], D(order["volume"]) - D("0.00001"))
+        world.sims["alpaca"].expire(order["order_id"])
+        await until(lambda: desk.alerts_of("is not placed again", Reason.BELOW_MINIMUM.text), "the alert")
+        assert copies(desk, offer)[1].state is OrderState.SKIPPED
+
+
+async def test_a_stop_in_place_of_a_bracket_keeps_its_profit(tmp_path: Path) -> None:
+    async with world_of(tmp_path, limits={**SOON, "price_keep_every_s": 0.05}) as world, world.trading() as desk:
+        await desk.buy("1000")
+        await desk.settled()
+        bracket = await place(
+            desk, "bracket", Side.SELL, OrderKind.BRACKET, whole=True, limit=Price.of(52_000), stop=Price.of(45_000)
+        )
+        world.sims["alpaca"].expire(resting(world, "sell")[0]["order_id"])
+        again = await rests(desk, bracket, 1)
+        assert (again.kind, again.profit) == (OrderKind.STOP_LIMIT, Price.of(52_000))
+        world.price("alpaca", "52100")
+        await until(lambda: desk.position(ALICE) < D("0.00001"), "her to be out")
+        assert [copy.kind for copy in copies(desk, bracket)] == [
+            OrderKind.STOP_LIMIT, OrderKind.STOP_LIMIT, OrderKind.MARKET
+        ]  # fmt: skip
+
+
+async def test_an_exit_held_on_its_way_back_rests_again_when_it_is_released(tmp_path: Path) -> None:
+    """The kill switch is thrown while a stop has made way. Releasing it must not sell at market."""
+    async with world_of(tmp_path) as world, world.trading() as desk:
+        await desk.buy("1000")
+        await desk.settled()
+        stop = await stop_at(desk, 45_000)
+        desk.kill.engage(KillState.HALT)
+        world.sims["alpaca"].expire(resting(world, "sell")[0]["order_id"])
+        await until(lambda: len(copies(desk, stop)) == 2 and copies(desk, stop)[1].state is OrderState.HELD, "held")
+        assert desk.alerts_of("is held", "kill switch")
+        desk.kill.lift()
+        assert desk.engine.place_held_exits() == 1
+        again = await rests(desk, stop, 1)
+        assert again.kind is OrderKind.STOP_LIMIT
+        assert [o["type"] for o in resting(world, "sell")] == ["stop_limit"]

@@ -17,6 +17,7 @@ from copytrade.domain.money import Price, Quantity
 from copytrade.domain.order import OrderKind, Side
 from copytrade.domain.reasons import Reason
 from copytrade.domain.venue import Accepted, ExecutionStatus, OrderTicket, RefusedByVenue, Unknown, VenueOrder
+from copytrade.simulator.alpaca.call import Unverified
 
 POST = "POST /v2/orders"
 OPEN, FILLED, CANCELLED = ExecutionStatus.OPEN, ExecutionStatus.FILLED, ExecutionStatus.CANCELLED
@@ -254,7 +255,28 @@ async def test_whole_shares_rest_until_cancelled_and_fractions_until_the_day_is_
         ended = await lab.account.execution(part.venue_order_id)
         assert (ended.status, ended.quantity) == (CANCELLED, Quantity.of(0))
         assert "expired with the trading day" in ended.detail
+        assert ended.expired
         lab.sim.set_price("AAPL", DOWN)
         assert (await lab.account.execution(whole.venue_order_id)).status is OPEN, "the market is closed"
         moment[0] += timedelta(hours=15)
         assert (await lab.account.execution(whole.venue_order_id)).status is FILLED
+
+
+@pytest.mark.parametrize("word", ["canceled", "expired"])
+async def test_an_order_good_till_cancelled_is_ended_by_alpaca_after_90_days_whatever_it_calls_that(word):
+    moment = [NOON]
+    aged = Unverified(aged_orders=word)
+    async with alpaca_lab(our_clock=lambda: moment[0], balances=MONEY, unverified=aged) as lab:
+        lab.sim.set_price("AAPL", PRICE)
+        stop = replace(ticket(side=Side.SELL, instrument=AAPL), kind=OrderKind.STOP, stop_price=Price.of(48_000))
+        kept = await placed(lab, replace(stop, quantity=Quantity.of(2)))
+        by_hand = await placed(lab, replace(stop, order_id="another", quantity=Quantity.of(2)))
+        moment[0] += timedelta(days=89, hours=23)
+        assert (await lab.account.execution(kept.venue_order_id)).status is OPEN
+        await lab.account.cancel(by_hand.venue_order_id)
+        moment[0] += timedelta(hours=2)
+        ended = await lab.account.execution(kept.venue_order_id)
+        assert (ended.status, ended.expired) == (CANCELLED, True)
+        assert "90 days" in ended.detail
+        taken_back = await lab.account.execution(by_hand.venue_order_id)
+        assert (taken_back.status, taken_back.expired, taken_back.detail) == (CANCELLED, False, "")

@@ -132,7 +132,10 @@ def out_of_time(order: Order) -> bool:
     ended = order.get("canceled_at")
     if status != "canceled" or not isinstance(until, str) or not isinstance(ended, str):
         return False
-    return read_time(ended) >= read_time(until)
+    try:
+        return read_time(ended) >= read_time(until)
+    except ValueError:
+        return False  # what it has filled counts all the same
 
 
 def _detail(status: str, order: Order) -> str:

@@ -72,6 +72,7 @@ def read_execution(order: Any, at: datetime) -> Execution:
             fee=Amount(_amount(order, "total_fees")),
             at=at,
             detail=_detail(order),
+            expired=order["status"] == "EXPIRED",
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise VenueUnavailable(f"Coinbase's answer about an order cannot be read: {error!r:.200}") from None
