@@ -11,7 +11,7 @@ import dataclasses
 import json
 import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -67,11 +67,17 @@ class TimedLedger:
     def find(self, order_id: str) -> OrderRecord | None:
         return self.inner.find(order_id)
 
-    def copies_of(self, signal_id: str) -> Sequence[OrderRecord]:
-        return self.inner.copies_of(signal_id)
+    def copies_of(self, signal_id: str, *accounts: AccountId) -> Sequence[OrderRecord]:
+        return self.inner.copies_of(signal_id, *accounts)
 
-    def family(self, family: str, account: AccountId | None = None) -> Sequence[tuple[Signal, Sequence[OrderRecord]]]:
-        return self.inner.family(family, account)
+    def copies_in_parts(self, signal_id: str, limit: int) -> Iterator[Sequence[OrderRecord]]:
+        return self.inner.copies_in_parts(signal_id, limit)
+
+    def signals_of(self, family: str) -> Sequence[Signal]:
+        return self.inner.signals_of(family)
+
+    def family(self, family: str, *accounts: AccountId) -> Sequence[tuple[Signal, Sequence[OrderRecord]]]:
+        return self.inner.family(family, *accounts)
 
     def history(
         self, account: AccountId, after: int, limit: int

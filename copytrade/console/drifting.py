@@ -139,8 +139,8 @@ async def flatten(engine: Engine, body: Json) -> Json:
     state, wanted = engine.services.ledger.state, body.get("instrument")
     signals: list[str] = []
     for account in accounts_of(engine, str(user)):
-        held = {s for (a, s) in state.positions if a == account}
-        held |= {r.symbol for r in state.orders.values() if r.account == account}
+        held = set(state.positions.of(account))
+        held |= {r.symbol for r in state.orders.of(account)}
         if wanted is not None:
             instrument = engine.services.instrument(venue_of(account), str(wanted))
             only = {instrument.symbol if instrument else str(wanted)}

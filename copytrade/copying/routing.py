@@ -6,7 +6,7 @@ user's `prefer` list, else to the best price among the accounts that can fund it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from decimal import Decimal
 
@@ -30,21 +30,27 @@ UNREACHABLE = frozenset(
 )  # fmt: skip
 
 
-def answer_user(signal: Signal, books: Sequence[FollowerBook], rules: CopyRules, now: datetime) -> tuple[Decision, ...]:
+def answer_user(
+    signal: Signal, books: Sequence[FollowerBook], rules: CopyRules, now: datetime,
+    answered: Collection[AccountId] = (),
+) -> tuple[Decision, ...]:  # fmt: skip
     """One user's answer: an entry gives one decision, an exit one for each account that holds something; for each
-    market, where an account holds several that stand for the signal's (then it comes with a book for each)."""
+    market, where an account holds several that stand for the signal's (then it comes with a book for each).
+
+    Accounts that are `answered` have an exit of the signal already, in another market.
+    """
+    if signal.effect is Effect.EXIT and (len(books) > 1 or answered):
+        return _exits(signal, books, rules, now, answered)
     if len(books) == 1:
         return (decide(signal, books[0], rules, now),)
-    if signal.effect is Effect.EXIT:
-        return _exits(signal, books, rules, now)
     return (first_that_can(signal, in_order(signal, books), rules, now),)
 
 
 def _exits(
-    signal: Signal, books: Sequence[FollowerBook], rules: CopyRules, now: datetime
+    signal: Signal, books: Sequence[FollowerBook], rules: CopyRules, now: datetime, answered: Collection[AccountId]
 ) -> tuple[Decision, ...]:
     decisions: list[Decision] = []
-    asked: set[AccountId] = set()
+    asked = {book.terms.account for book in books if book.terms.account in answered}
     for book in [book for book in books if book.position.value > 0 or book.unsettled] or books[:1]:
         account = book.terms.account
         order_id = copy_id(signal.signal_id, account, 0, book.symbol if account in asked else "")

@@ -74,7 +74,7 @@ class MasterBefore:
         if order.side is Side.BUY:
             return Before(equity, cash, here)
         held = Quantity(balances.holdings.get(instrument.base, _ZERO)) - _arrived(done, instrument.base)
-        mine = {s: q for (owner, s), q in services.ledger.state.positions.items() if owner == account}
+        mine = services.ledger.state.positions.of(account)
         beside = _sellable(held - _bought(mine, instrument.base), instrument)
         return Before(equity, cash, here + beside, beside)
 

@@ -7,8 +7,8 @@ two signals in quick succession cannot spend the same cash twice.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from copytrade.copying.rules import ALL_KINDS, FollowerBook
@@ -32,15 +32,6 @@ class Look:
     balances: Balances
     asked_at: datetime
     positions: Mapping[str, Quantity]
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """By account: copied positions, and the markets that entries are on their way to."""
-
-    positions: dict[AccountId, list[tuple[str, Quantity]]] = field(default_factory=dict)
-    entering: dict[AccountId, set[str]] = field(default_factory=dict)
-    entries: dict[AccountId, list[OrderRecord]] = field(default_factory=dict)  # these, each
 
 
 class Books:
@@ -70,8 +61,7 @@ class Books:
         """
         self._balances[account] = balances
         if (looks := self._looks.get(account)) is not None:
-            held = {symbol: q for (owner, symbol), q in self._state.positions.items() if owner == account}
-            looks.append(Look(balances, asked_at, held))
+            looks.append(Look(balances, asked_at, dict(self._state.positions.of(account))))
         reserved = self._reserved.get(account)
         if not reserved:
             return
@@ -109,30 +99,26 @@ class Books:
     def price_seen(self, symbol: str, price: Price) -> None:
         self._prices[symbol] = price
 
-    def entering(self, only: str = "") -> set[tuple[AccountId, str]]:
-        """Accounts and instruments with an entry that rests at the venue. Nobody looks at it often: more of it may have
-        filled than the ledger knows. All accounts, or one."""
+    def entering(self, account: AccountId) -> set[str]:
+        """The markets in which an entry of the account rests at its venue. Nobody looks at it often: more of it may
+        have filled than the ledger knows."""
         return {
-            (r.account, r.symbol)
-            for r in self._state.orders.values()
-            if r.effect is Effect.ENTRY and r.state is OrderState.ACCEPTED and r.kind.rests and only in ("", r.account)
+            r.symbol
+            for r in self._state.orders.of(account)
+            if r.effect is Effect.ENTRY and r.state is OrderState.ACCEPTED and r.kind.rests
         }
 
-    def unsettled(self, only: str = "") -> set[tuple[AccountId, str]]:
-        """Accounts and instruments with an order on its way. A held exit is not, nor is an order that rests at the
-        venue, as long as nobody wants it back."""
-        orders = self._state.orders.values()
-        return {(r.account, r.symbol) for r in orders if only in ("", r.account) and on_its_way(r)}
+    def unsettled(self, account: AccountId) -> set[str]:
+        """The markets in which an order of the account is on its way. A held exit is not, nor is an order that rests
+        at the venue, as long as nobody wants it back."""
+        return {r.symbol for r in self._state.orders.of(account) if on_its_way(r)}
 
     def book(
         self, member: Member, symbol: str, instrument: Instrument | None, unsettled: bool,
         price: Price | None = None, kinds: frozenset[OrderKind] = ALL_KINDS, chain: Chain = NO_CHAIN,
-        carried_of: str = "", held: Held | None = None,
+        carried_of: str = "",
     ) -> FollowerBook:  # fmt: skip
-        """The account as it stands for a plan on one instrument; `carried_of` is the master's, where it has another.
-
-        Who plans for many gives what all of them hold.
-        """
+        """The account as it stands for a plan on one instrument; `carried_of` is the master's, where it has another."""
         terms = member.terms
         account = terms.account
         balances = self._balances.get(account)
@@ -151,7 +137,7 @@ class Books:
             equity_at=balances.at if balances else None,
             reserved=_total(reserved.values()) if reserved else NO_AMOUNT,
             position=self._state.position(account, symbol),
-            exposure=self.exposure(account, held) if terms.max_exposure is not None else NO_AMOUNT,
+            exposure=self.exposure(account) if terms.max_exposure is not None else NO_AMOUNT,
             unsettled=unsettled,
             unreachable=unreachable,
             price=price,
@@ -160,29 +146,16 @@ class Books:
             wanted=chain.wanted,
             chained=chain.filled,
             trip=self._state.standing.trip(account),
-            instruments=len(self.instruments(account, held) - {symbol}) if terms.max_positions is not None else 0,
+            instruments=len(self.instruments(account) - {symbol}) if terms.max_positions is not None else 0,
             carried=self._state.standing.carried.get(account, {}).get(carried_of or symbol),
             alone=account in self._state.standing.alone,
         )
 
-    def held(self, only: AccountId | None = None) -> Held:
-        """What every account holds and is about to, or one of them: one pass, however many are then asked about."""
-        found = Held()
-        for (account, symbol), quantity in self._state.positions.items():
-            if quantity and only in (None, account):
-                found.positions.setdefault(account, []).append((symbol, quantity))
-        for record in self._state.orders.values():
-            entering = record.effect is Effect.ENTRY and record.state is not OrderState.DEFERRED
-            if entering and only in (None, record.account):
-                found.entering.setdefault(record.account, set()).add(record.symbol)
-                found.entries.setdefault(record.account, []).append(record)
-        return found
-
-    def instruments(self, account: AccountId, held: Held | None = None) -> set[str]:
+    def instruments(self, account: AccountId) -> set[str]:
         """The markets that the account holds copies in, or has an entry on its way to that was sized already."""
-        held = held or self.held(account)
-        mine = held.positions.get(account, ())
-        return held.entering.get(account, set()) | {s for s, quantity in mine if not self.is_dust(account, s, quantity)}
+        mine = self._state.positions.of(account)
+        held = {symbol for symbol, quantity in mine.items() if not self.is_dust(account, symbol, quantity)}
+        return held | {record.symbol for record in self._entries(account)}
 
     def prices(self) -> dict[str, Price]:
         """The last price seen of every market."""
@@ -192,17 +165,20 @@ class Books:
         """The last price seen of a market, however old."""
         return self._prices.get(symbol)
 
-    def exposure(self, account: AccountId, held: Held | None = None) -> Amount:
+    def exposure(self, account: AccountId) -> Amount:
         """Copied positions at the last price seen, and entries on their way. Where one has not been seen yet, as right
         after a start, all that the account owns beside its cash counts: more than is copied, never less."""
-        held = held or self.held(account)
-        mine = held.positions.get(account, [])
-        worth = [quantity * self._prices[symbol] for symbol, quantity in mine if symbol in self._prices]
+        mine = self._state.positions.of(account)
+        worth = [quantity * self._prices[symbol] for symbol, quantity in mine.items() if symbol in self._prices]
         if len(worth) < len(mine) and (balances := self._balances.get(account)) is not None:
             worth = [max(_total(worth), balances.equity - balances.cash)]
         # Not what is kept back of the cash: the venue keeps the cost of an order that rests back itself.
-        entries = held.entries.get(account, ())
+        entries = self._entries(account)
         return _total([*worth, *((r.quantity - r.filled) * r.price for r in entries if r.price is not None)])
+
+    def _entries(self, account: AccountId) -> Iterator[OrderRecord]:
+        orders = self._state.orders.of(account)
+        return (r for r in orders if r.effect is Effect.ENTRY and r.state is not OrderState.DEFERRED)
 
 
 def on_its_way(record: OrderRecord) -> bool:

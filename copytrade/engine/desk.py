@@ -215,8 +215,8 @@ class MasterDesk:
         state = self._services.ledger.state
         account = self.account
         position = state.position(account, symbol)
-        for record in state.orders.values():
-            if record.account != account or record.symbol != symbol or record.state is not OrderState.ACCEPTED:
+        for record in state.orders.of(account):
+            if record.symbol != symbol or record.state is not OrderState.ACCEPTED:
                 continue
             if not record.kind.rests:
                 left = record.quantity - record.filled

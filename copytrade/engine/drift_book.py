@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -61,7 +60,6 @@ class DriftBook:
         self._kept: dict[AccountId, _Kept] = {}
         self._locks: dict[AccountId, asyncio.Lock] = {}
         self._beginning: asyncio.Task[_Beginning] | None = None
-        self._accounts: Counter[str] = Counter()  # of each user
 
     async def look(self, account: AccountId) -> Look:
         """The account's drift as of now. Raises `LedgerError`."""
@@ -187,22 +185,16 @@ class DriftBook:
         fold.take(signal, master, copies)
 
     def _copies(self, account: AccountId, signal: Signal) -> Sequence[OrderRecord]:
-        for told, copies in self._services.ledger.family(signal.family, account):
-            if told.signal_id == signal.signal_id:
-                return copies
-        return ()
+        return self._services.ledger.copies_of(signal.signal_id, account)
 
     def _handed_over(self, copy: OrderRecord) -> bool:
         """Whether another account of the user has taken the entry over: then it is not missing here."""
         if copy.filled or not copy.state.final or copy.signal_id is None:
             return False
-        user = user_of(copy.account)
-        followers = self._services.roster.followers
-        if self._accounts.total() != len(followers):  # nobody is ever taken off the roster
-            self._accounts = Counter(map(user_of, followers))
-        if self._accounts[user] < 2:
+        accounts = self._services.roster.of_user(user_of(copy.account))
+        if len(accounts) < 2:
             return False
-        others = [c for c in self._services.ledger.copies_of(copy.signal_id) if user_of(c.account) == user]
+        others = self._services.ledger.copies_of(copy.signal_id, *accounts)
         return bool(others) and others[-1].account != copy.account
 
     def _lot_step(self, account: AccountId, symbol: str) -> Decimal:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -24,7 +24,7 @@ from copytrade.domain.order import Effect, OrderKind, OrderState, Role
 from copytrade.domain.reasons import Reason
 from copytrade.domain.signal import Signal, SignalKind
 from copytrade.domain.state import OrderRecord
-from copytrade.engine.chains import Chain, chain_of, chains
+from copytrade.engine.chains import Chain, Key
 from copytrade.engine.clearing import in_the_way, left_behind
 from copytrade.engine.followups import follow_up
 from copytrade.engine.lanes import Lanes
@@ -116,6 +116,8 @@ class FanOut:
         services = self._services
         if signal.order_kind is OrderKind.MARKET:
             services.books.price_seen(signal.symbol, signal.price)
+        if signal.kind is SignalKind.AMENDED or signal.kind.follows_up:
+            await services.chains.load(signal)
         now = services.clock()
         asked, back, copies = self._decided(signal, now)
         # The ledger commits in order, so this commit carries the signal with it if that is still on its way.
@@ -146,20 +148,16 @@ class FanOut:
                 return [], [], tuple(copies)
             left = () if signal.order_kind.rests or signal.target else self._left_behind(signal)
             return self._exits_first(signal, copies, now, left)
-        known = chains(services.ledger, signal)
+        known = services.chains.all(signal)
         found = follow_up(signal, known, services.roster.followers.keys(), rules)
         copies += found.copies
         if signal.kind is SignalKind.AMENDED or signal.exit_fraction:
             # Followers without a copy of the order are asked anew: they take the changed order as a new one, and
             # whoever holds what the master has sold sells it too.
-            # An entry is one account's of a user, an exit is every account's that holds something.
-            whose: Callable[[AccountId], str] = user_of if signal.effect is Effect.ENTRY else str
-            served = {whose(account) for account, chain in known.items() if _in_it(chain, signal)}
-            for of_user in self._users(signal):
-                books = [book for book in of_user if whose(book.terms.account) not in served]
-                if not books:
-                    continue
-                answers = answer_user(signal, books, rules, now)
+            served = _Served(signal, known)
+            answered = {copy.account for copy in found.copies}
+            for books in self._users(signal, served=served):
+                answers = answer_user(signal, books, rules, now, answered)
                 copies += [a for a in answers if a.reason is not Reason.NOTHING_TO_CLOSE or not signal.kind.follows_up]
         left = self._left_behind(signal) if signal.kind.follows_up and signal.exit_fraction else []
         more = [CancelAsked(record.order_id, Reason.MASTER_FILLED, now) for record in left]
@@ -170,8 +168,9 @@ class FanOut:
 
     def _resting(self, only: str = "") -> list[OrderRecord]:
         """Everybody's copies that may rest at a venue, or one account's."""
-        orders = self._services.ledger.state.orders.values()
-        return [r for r in orders if r.kind.rests and r.role is Role.COPY and only in ("", r.account)]
+        state = self._services.ledger.state
+        orders = state.orders.of(AccountId(only)) if only else state.orders.values()
+        return [r for r in orders if r.kind.rests and r.role is Role.COPY]
 
     def _exits_first(
         self, signal: Signal, copies: Sequence[Decision], now: datetime, left: Sequence[OrderRecord]
@@ -215,7 +214,7 @@ class FanOut:
         record = services.ledger.state.orders.get(work.order_id)
         if record is None or record.cancel is not None:
             return None
-        if signal.kind is SignalKind.AMENDED and chain_of(services.ledger, signal, work.account).copies:
+        if signal.kind is SignalKind.AMENDED and services.chains.of(signal, work.account, work.symbol).symbol:
             return None
         # What a limit stops, or keeps for later, is not done elsewhere instead.
         if reason in _NOT_ELSEWHERE or services.ledger.state.standing.trip(work.account) is not None:
@@ -223,8 +222,12 @@ class FanOut:
         goes_on = member.terms.failover if reason in _HANDED_OVER else work.approved is None
         if not goes_on or leaving(services.ledger.state, work):
             return None
-        tried = {copy.account for copy in services.ledger.copies_of(signal.signal_id)}
-        books = [book for books in self._users(signal, user_of(work.account)) for book in books]
+        user = user_of(work.account)
+        mine = services.roster.of_user(user)
+        if len(mine) < 2:
+            return None
+        tried = {copy.account for copy in services.ledger.copies_of(signal.signal_id, *mine)}
+        books = [book for books in self._users(signal, user) for book in books]
         left = [book for book in in_order(signal, books) if book.terms.account not in tried]
         if not left:
             return None
@@ -238,46 +241,71 @@ class FanOut:
             found.effect, why, f"{work.account}: {reason.text}",
         )  # fmt: skip
 
-    def _users(self, signal: Signal, only: str | None = None) -> Iterable[list[FollowerBook]]:
-        """Each user's accounts as they stand, in the order of the user files; or those of one user.
+    def _users(
+        self, signal: Signal, only: str | None = None, served: _Served | None = None
+    ) -> Iterable[list[FollowerBook]]:
+        """Each user's accounts as they stand, in the order of the user files; or those of one user. Without those that
+        are `served`.
 
         For an exit an account comes once for each market that it holds in the signal's stead.
         """
-        services = self._services
-        unsettled = services.books.unsettled(signal.target)
-        entering = services.books.entering(signal.target) if signal.effect is Effect.EXIT else set()
-        # What everybody holds is counted only for those who are asked: a pass over 10,000 accounts takes some 30 ms.
-        asked = [signal.target] if signal.target else services.roster.followers if only is None else ()
-        members = [services.roster.followers.get(AccountId(account)) for account in asked]
-        capped = [m for m in members if m and (m.terms.max_exposure is not None or m.terms.max_positions is not None)]
-        held = services.books.held() if len(capped) > 1 and signal.effect is Effect.ENTRY else None
+        services, exits = self._services, signal.effect is Effect.EXIT
+        followers = services.roster.followers
+        accounts: Iterable[AccountId] = followers if only is None else services.roster.of_user(only)
+        if target := AccountId(signal.target):
+            accounts = [target] if target in followers and only in (None, user_of(target)) else []
+        if served is not None:
+            accounts = [account for account in accounts if not served.whole(account)]
         markets = _Listings(services, signal)
         users: dict[str, list[FollowerBook]] = {}
-        for account, member in services.roster.followers.items():
-            if only is not None and user_of(account) != only:
-                continue
-            if signal.target and signal.target != account:
-                continue
+        for account in accounts:
+            member = followers[account]
+            unsettled = services.books.unsettled(account)
+            entering = services.books.entering(account) if exits else set()
+            to_be_found = markets.to_be_found(account)
             for symbol, instrument, price in markets.at(account):
                 held_here = services.ledger.state.position(account, symbol)
-                if member.left and not held_here and (account, symbol) not in entering:
+                if member.left and not held_here and symbol not in entering:
                     continue
                 kinds = services.kinds(instrument, signal.order_kind)
-                moving = (account, symbol) in unsettled or account in markets.growing
-                if (account, symbol) in entering:  # asked first, where it may be all that there is to sell
+                moving = symbol in unsettled or bool(to_be_found)
+                if symbol in entering:  # asked first, where it may be all that there is to sell
                     moving = moving or signal.exit_fraction >= 1 or not held_here
-                book = services.books.book(
-                    member, symbol, instrument, moving, price, kinds, carried_of=signal.symbol, held=held
-                )  # fmt: skip
-                if (account, symbol) in markets.to_be_found or (member.connecting and instrument is None):
+                if served is not None and served.here(account, symbol, holds=bool(held_here) or moving):
+                    continue
+                book = services.books.book(member, symbol, instrument, moving, price, kinds, carried_of=signal.symbol)
+                if symbol in to_be_found or (member.connecting and instrument is None):
                     book = replace(book, market_known=False)
                 users.setdefault(user_of(account), []).append(book)
         return users.values()
 
 
-def _in_it(chain: Chain, signal: Signal) -> bool:
-    """Whether the account has a copy of the order that says what becomes of it now."""
-    return bool(chain.wanted) or bool(chain.open)
+class _Served:
+    """Who has a copy already of the order that a signal tells the change or the end of, and needs no other."""
+
+    def __init__(self, signal: Signal, known: Mapping[Key, Chain]) -> None:
+        self._entry = signal.effect is Effect.ENTRY
+        self._in_it = {key for key, chain in known.items() if chain.wanted or chain.open}
+        # An entry is one account's of a user. An exit is every account's that holds something, market by market where
+        # the signal says what share of each goes. Where it tells how much of an earlier order was sold, that goes by
+        # what was held then: what was bought since has no part in it, unless all goes.
+        by_market = signal.kind is SignalKind.AMENDED or signal.exit_fraction >= 1
+        looking = {account for (account, _), chain in known.items() if any(map(_finds_its_market, chain.open))}
+        self._users = {user_of(account) for account, _ in self._in_it} if self._entry else set()
+        self._partly = {account for account, _ in self._in_it} - looking if by_market else set()
+        self._accounts = {account for account, _ in self._in_it} - self._partly
+
+    def whole(self, account: AccountId) -> bool:
+        """Whether nothing more is asked for the account."""
+        return user_of(account) in self._users if self._entry else account in self._accounts
+
+    def here(self, account: AccountId, symbol: str, *, holds: bool) -> bool:
+        """Whether nothing is in this market, of an account that something is asked for elsewhere."""
+        return account in self._partly and ((account, symbol) in self._in_it or not holds)
+
+
+def _finds_its_market(record: OrderRecord) -> bool:
+    return record.state is OrderState.DEFERRED and record.reason is Reason.WAITS_FOR_MARKETS
 
 
 _Listing = tuple[str, Instrument | None, Price | None]
@@ -290,9 +318,8 @@ class _Listings:
         self._services = services
         self._signal = signal
         self._by_venue: dict[str, _Listing] = {}
-        self._held = self._markets_held() if signal.effect is Effect.EXIT else {}
-        self.to_be_found = self._markets_to_be_found() if signal.effect is Effect.EXIT else set()
-        self.growing = {account for account, _ in self.to_be_found}
+        self._base = base_of(signal.symbol)
+        self._others = set(services.ledger.state.positions.of(signal.account)) - {signal.symbol}
 
     def at(self, account: AccountId) -> Sequence[_Listing]:
         """Our spelling of each market, the market, and its price as far as it is known.
@@ -304,7 +331,7 @@ class _Listings:
         found = self._by_venue.get(venue)
         if found is None:
             found = self._by_venue[venue] = self._find(venue)
-        held = self._held.get(account)
+        held = self._markets_held(account) if self._signal.effect is Effect.EXIT else None
         if not held:
             return (found,)
         return [
@@ -312,33 +339,25 @@ class _Listings:
             for symbol in sorted(held, key=lambda symbol: symbol != found[0])
         ]
 
-    def _markets_held(self) -> dict[AccountId, dict[str, None]]:
-        """For an exit, the markets of the same base that each account has a position or an order in.
+    def _markets_held(self, account: AccountId) -> dict[str, None]:
+        """For an exit, the markets of the same base that the account has a position or an order in.
 
         A stand-in may have been taken out of the settings since the entry. What the master holds itself is left out:
         that is not a stand-in for the signal's market but a copy of the other one.
         """
-        state, signal = self._services.ledger.state, self._signal
-        may_hold = [*state.positions, *((r.account, r.symbol) for r in state.orders.values())]
-        if signal.target:
-            may_hold = [(account, symbol) for account, symbol in may_hold if account == signal.target]
-        others = {symbol for account, symbol in state.positions if account == signal.account} - {signal.symbol}
-        base = base_of(signal.symbol)
-        held: dict[AccountId, dict[str, None]] = {}
-        for account, symbol in may_hold:
-            if base_of(symbol) == base and symbol not in others:
-                held.setdefault(account, {})[symbol] = None
-        return held
+        state = self._services.ledger.state
+        may_hold = [*state.positions.of(account), *(r.symbol for r in state.orders.of(account))]
+        return {s: None for s in may_hold if base_of(s) == self._base and s not in self._others}
 
-    def _markets_to_be_found(self) -> set[tuple[AccountId, str]]:
-        """Where an entry in the signal's base will know its market only when its lane sizes it. What it buys may come
-        to any of the account's markets that stand for the signal's."""
-        base = base_of(self._signal.symbol)
+    def to_be_found(self, account: AccountId) -> set[str]:
+        """Where an entry of the account in the signal's base will know its market only when its lane sizes it. What it
+        buys may come to any of the account's markets that stand for the signal's."""
+        if self._signal.effect is Effect.ENTRY:
+            return set()
+        mine = self._services.ledger.state.orders.of(account)
         return {
-            (r.account, r.symbol)
-            for r in self._services.ledger.state.orders.values()
-            if r.state is OrderState.DEFERRED and r.effect is Effect.ENTRY and r.reason is Reason.WAITS_FOR_MARKETS
-            and base_of(r.symbol) == base
+            r.symbol for r in mine
+            if r.effect is Effect.ENTRY and _finds_its_market(r) and base_of(r.symbol) == self._base
         }  # fmt: skip
 
     def _find(self, venue: str) -> _Listing:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -16,7 +16,7 @@ from copytrade.domain.order import Effect, OrderState
 from copytrade.domain.reasons import Reason
 from copytrade.domain.signal import Signal, SignalKind
 from copytrade.domain.state import OrderRecord
-from copytrade.engine.chains import Chain
+from copytrade.engine.chains import Chain, Key
 
 _NOT_SIZED = frozenset({OrderState.DEFERRED, OrderState.HELD})  # the latter perhaps
 _REASONS = {
@@ -42,7 +42,7 @@ class FollowUp:
 
 
 def follow_up(
-    signal: Signal, chains: dict[AccountId, Chain], accounts: Collection[AccountId], rules: CopyRules
+    signal: Signal, chains: Mapping[Key, Chain], accounts: Collection[AccountId], rules: CopyRules
 ) -> FollowUp:
     """Go through every account's chain.
 
@@ -51,8 +51,9 @@ def follow_up(
     back all the same.
     """
     found = FollowUp()
-    for account, chain in chains.items():
-        leaves = _leaves_resting(signal, rules)
+    leaves = _leaves_resting(signal, rules)
+    answered: set[AccountId] = set()
+    for (account, _), chain in chains.items():
         if not leaves:
             # What was asked back before is in its lane already, ahead of what is planned now.
             found.back += [record for record in chain.open if record.cancel is None]
@@ -60,7 +61,9 @@ def follow_up(
             # one that made way would be placed again.
             found.told += [r for r in chain.open if r.cancel in (Reason.PROFIT_REACHED, Reason.MAKES_WAY)]
         if account in accounts and not leaves and _goes_on(signal, chain, rules):
-            identity = copy_id(signal.signal_id, account)
+            # An exit of an account that holds several markets which stand for the signal's goes on in each.
+            identity = copy_id(signal.signal_id, account, 0, chain.symbol if account in answered else "")
+            answered.add(account)
             found.copies.append(
                 Deferred(
                     identity, signal.signal_id, account, chain.symbol, signal.side, signal.effect,

@@ -123,10 +123,10 @@ def _busy(services: Services, account: AccountId) -> str:
     """What the account holds that could be sold, and its open orders; "" for neither."""
     state = services.ledger.state
     held = [
-        f"{quantity} {symbol}" for (owner, symbol), quantity in state.positions.items()
-        if owner == account and not _dust(services, account, symbol, quantity)
+        f"{quantity} {symbol}" for symbol, quantity in state.positions.of(account).items()
+        if not _dust(services, account, symbol, quantity)
     ]  # fmt: skip
-    held += [f"order {r.order_id}" for r in state.orders.values() if r.account == account]
+    held += [f"order {r.order_id}" for r in state.orders.of(account)]
     held += [f"the signal in {s.symbol}" for s in state.unplanned.values() if s.target == account]
     return ", ".join(held)
 

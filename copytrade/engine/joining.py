@@ -74,8 +74,8 @@ class Joiner:
         services = self._services
         master = services.roster.master.terms.account
         found = {}
-        for (account, symbol), quantity in services.ledger.state.positions.items():
-            instrument = services.instrument(venue_of(account), symbol) if account == master else None
+        for symbol, quantity in services.ledger.state.positions.of(master).items():
+            instrument = services.instrument(venue_of(master), symbol)
             if instrument is not None and quantity >= max(instrument.min_quantity, Quantity(instrument.lot_step)):
                 found[symbol] = quantity
         return found

@@ -19,8 +19,8 @@ def market_found(services: Services, work: Work, signal: Signal) -> str:
     if found is None:
         return work.symbol
     if work.effect is Effect.EXIT:
-        copies = services.ledger.copies_of(signal.signal_id)
-        served = any(each.account == work.account and each.symbol == found.symbol for each in copies)
+        copies = services.ledger.copies_of(signal.signal_id, work.account)
+        served = any(each.symbol == found.symbol for each in copies)
         if served or services.ledger.state.position(work.account, work.symbol):
             return work.symbol
     return found.symbol

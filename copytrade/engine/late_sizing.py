@@ -16,7 +16,7 @@ from copytrade.domain.reasons import Reason
 from copytrade.domain.signal import SignalKind
 from copytrade.domain.state import OrderRecord
 from copytrade.engine.cancelling import Canceller
-from copytrade.engine.chains import NO_CHAIN, chain_of
+from copytrade.engine.chains import NO_CHAIN
 from copytrade.engine.clearing import in_the_way
 from copytrade.engine.late_markets import market_found
 from copytrade.engine.resting_again import rests_again
@@ -43,6 +43,8 @@ class LateSizer:
         if record.reason is Reason.WAITS_FOR_MARKETS:
             work.symbol = market_found(services, work, signal)
         in_a_chain = signal.kind is SignalKind.AMENDED or signal.kind.follows_up
+        if in_a_chain:
+            await services.chains.load(signal)
         if work.effect is Effect.EXIT or in_a_chain:
             await self._settle(work)
         if work.effect is Effect.EXIT:
@@ -83,7 +85,7 @@ class LateSizer:
         assert signal is not None, "only copies are deferred"
         member = services.roster.get(account)
         assert member is not None, "nobody is taken off the roster"
-        chain = chain_of(services.ledger, signal, account) if in_a_chain else NO_CHAIN
+        chain = services.chains.of(signal, account, work.symbol) if in_a_chain else NO_CHAIN
         instrument = services.instrument(venue_of(account), work.symbol)
         quote = services.prices.fresh(instrument, services.limits.price_max_age_s) if instrument else None
         price = quote.side_price(signal.side) if quote else None

@@ -26,7 +26,6 @@ from copytrade.domain.order import Effect, OrderKind, OrderState, Role, Side
 from copytrade.domain.signal import Signal, SignalKind
 from copytrade.domain.state import OrderRecord
 from copytrade.domain.venue import Balances
-from copytrade.engine.books import Held
 from copytrade.engine.services import Services, ServiceStopping, log
 from copytrade.engine.work import EmitSignal, RefreshEquity, Work, cancel_work
 
@@ -110,18 +109,18 @@ class LimitKeeper:
             if _watched(member.terms) or account in trips
         ]
         await self._refresh_prices({account for account, _ in followers})
-        held, passed = services.books.held(), []
+        positions, passed = services.ledger.state.positions, []
         for number, (account, terms) in enumerate(followers):
             if number % _WITHOUT_A_BREAK == 0:
                 await asyncio.sleep(0)
             if tripped := trips.get(account):
                 self._rearm_due(account, terms, dict(tripped))
-                if account in held.positions:
+                if positions.of(account):
                     await self._close_again(account)
             balances = services.books.balances(account)
             if balances is not None and acting_limits(terms):
                 mark = services.ledger.state.standing.marks.get(account)
-                estimate = balances.equity + self._moved(account, held)
+                estimate = balances.equity + self._moved(account)
                 if self._untripped(account, breaches(terms, mark, estimate)):
                     passed.append(account)
         slots = asyncio.Semaphore(_READS_AT_ONCE)
@@ -178,10 +177,9 @@ class LimitKeeper:
     def _moving(self, account: AccountId) -> bool:
         """Whether an order of ours may have filled that the ledger does not know the fills of."""
         return any(
-            r.account == account
-            and (r.state in (OrderState.APPROVED, OrderState.UNKNOWN) or (r.state is OrderState.ACCEPTED
-                                                                        and not r.kind.rests))
-            for r in self._services.ledger.state.orders.values()
+            r.state in (OrderState.APPROVED, OrderState.UNKNOWN)
+            or (r.state is OrderState.ACCEPTED and not r.kind.rests)
+            for r in self._services.ledger.state.orders.of(account)
         )  # fmt: skip
 
     # -- tripping -----------------------------------------------------------------------------------------------------
@@ -210,7 +208,7 @@ class LimitKeeper:
                 signals = [self._closing(account, trip, symbol, price, 0) for symbol, price in prices.items()]
         if not events:
             return
-        back = [r for r in services.ledger.state.orders.values() if _resting_entry(r) and r.account == account]
+        back = [r for r in services.ledger.state.orders.of(account) if _resting_entry(r)]
         asked = [CancelAsked(r.order_id, REASONS[found[0].limit], now) for r in back if r.cancel is None]
         # One transaction: a crash can leave neither a trip whose closing is forgotten nor a closing without a trip.
         services.ledger.append([*events, *asked, *map(SignalEmitted, signals)], hurry=True)
@@ -232,7 +230,7 @@ class LimitKeeper:
         trips = [t for t in state.standing.trips.get(account, {}).values() if t.action is LimitAction.FLATTEN]
         if not trips or any(signal.target == account for signal in state.unplanned.values()):
             return
-        busy = {r.symbol for r in state.orders.values() if r.account == account and r.role is Role.COPY}
+        busy = {r.symbol for r in state.orders.of(account) if r.role is Role.COPY}
         for symbol, price in (await self._prices_of(account, busy)).items():
             for attempt in range(_CLOSING_TRIES):
                 signal = self._closing(account, trips[0], symbol, price, attempt)
@@ -286,10 +284,10 @@ class LimitKeeper:
         """Current prices of what accounts with limits hold, one call for each venue where it has such a call."""
         services = self._services
         markets: dict[str, dict[str, Instrument]] = {}
-        for (account, symbol), quantity in services.ledger.state.positions.items():
-            instrument = services.instrument(venue_of(account), symbol) if account in watched and quantity else None
-            if instrument is not None:
-                markets.setdefault(instrument.venue, {})[symbol] = instrument
+        for account in watched:
+            for symbol in services.ledger.state.positions.of(account):
+                if (instrument := services.instrument(venue_of(account), symbol)) is not None:
+                    markets.setdefault(instrument.venue, {})[symbol] = instrument
         for venue, instruments in markets.items():
             try:
                 await services.prices.refresh(venue, list(instruments.values()))
@@ -299,10 +297,10 @@ class LimitKeeper:
                 if (quote := services.prices.fresh(instrument, _PRICE_MAX_AGE_S)) is not None:
                     services.books.price_seen(symbol, quote.bid)
 
-    def _moved(self, account: AccountId, held: Held) -> Amount:
+    def _moved(self, account: AccountId) -> Amount:
         """How much the copied positions have gained since the last look at the balances."""
         then, gained = self._prices_then.get(account, {}), Decimal(0)
-        for symbol, quantity in held.positions.get(account, ()):
+        for symbol, quantity in self._services.ledger.state.positions.of(account).items():
             now, before = self._services.books.price(symbol), then.get(symbol)
             if now is not None and before is not None:
                 gained += quantity.value * (now.value - before.value)
@@ -311,8 +309,8 @@ class LimitKeeper:
     async def _prices_of(self, account: AccountId, busy: set[str] | None = None) -> dict[str, Price]:
         """What the account holds and could sell, each at its price; without those for which there is none yet."""
         services, found = self._services, {}
-        held = services.books.held(account).positions.get(account, ())
-        for symbol in [s for s, q in held if s not in (busy or ()) and not self._dust(account, s, q)]:
+        held = services.ledger.state.positions.of(account)
+        for symbol in [s for s, q in held.items() if s not in (busy or ()) and not self._dust(account, s, q)]:
             instrument = services.instrument(venue_of(account), symbol)
             price = services.books.price(symbol)
             if instrument is not None:

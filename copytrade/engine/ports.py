@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -46,18 +46,27 @@ class Ledger(Protocol):
         """Any order, open or at its end."""
         ...
 
-    def copies_of(self, signal_id: str) -> Sequence[OrderRecord]:
-        """All copies of one signal, open or at their end, in the order in which they were planned."""
+    def copies_of(self, signal_id: str, *accounts: AccountId) -> Sequence[OrderRecord]:
+        """All copies of one signal, open or at their end, in the order in which they were planned; or those of the
+        accounts that are named, which costs a thousandth of it where thousands follow."""
         ...
 
-    def family(
-        self, family: str, account: AccountId | None = None
-    ) -> Sequence[tuple[Signal, Sequence[OrderRecord]]]:
-        """Every signal about the master's orders that replaced each other, the first one first, each with its copies,
-        or with those of one account.
+    def copies_in_parts(self, signal_id: str, limit: int) -> Iterator[Sequence[OrderRecord]]:
+        """All copies of one signal, up to `limit` at a time, each account's in the order in which they were planned.
+
+        Others may append in between: what is planned after the first part was asked for may be among them or not.
+        """
+        ...
+
+    def signals_of(self, family: str) -> Sequence[Signal]:
+        """Every signal about the master's orders that replaced each other, in the order in which they were emitted.
 
         `family` is the id of the first of those orders.
         """
+        ...
+
+    def family(self, family: str, *accounts: AccountId) -> Sequence[tuple[Signal, Sequence[OrderRecord]]]:
+        """The same, each with its copies, or with those of the accounts that are named."""
         ...
 
     def signal(self, signal_id: str) -> Signal | None:
@@ -116,10 +125,12 @@ class AccountClient(Protocol):
         """Cancel a resting order; one that is over already is no error. Raises `VenueError`."""
         ...
 
-    async def orders(self, since: datetime) -> Sequence[VenueOrder]:
+    async def orders(self, since: datetime, markets: Collection[str] = ()) -> Sequence[VenueOrder]:
         """Every order of the account that is open now, or was placed or ended at `since` or later, whoever placed it.
 
-        The oldest first. Raises `VenueError` when any part of the reading failed.
+        The oldest first. `markets` are looked at in any case: where a venue lists finished orders by market alone, one
+        in which nothing is held or open any more would not be found. Raises `VenueError` when any part of the reading
+        failed.
         """
         ...
 

@@ -145,7 +145,7 @@ class PriceKeeper:
         since = services.clock() - _KEPT_AFTER_TRADE
         self._traded = {symbol: at for symbol, at in self._traded.items() if at >= since}
         master = services.roster.master.terms.account
-        held = [symbol for account, symbol in services.ledger.state.positions if account == master]
+        held = services.ledger.state.positions.of(master)
         return list(dict.fromkeys([*reversed(self._traded), *held]))[:_SYMBOLS_MAX]
 
     async def _read(self, venue: str, instruments: Sequence[Instrument]) -> None:

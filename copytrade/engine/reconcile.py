@@ -176,7 +176,7 @@ class Reconciler:
         """What seems to be missing while something of it is on its way, which may be why."""
         services, found = self._services, []
         balances = services.books.balances(account)
-        held = {s: q.value for (a, s), q in services.ledger.state.positions.items() if a == account}
+        held = {s: q.value for s, q in services.ledger.state.positions.of(account).items()}
         for symbol in self._short(account, held, balances) if balances is not None else ():
             if waiting := self._gone.on_its_way(account, symbol):
                 orders = ", ".join(f"{r.order_id} ({r.effect}, {r.state})" for r in waiting[:3])

@@ -92,14 +92,14 @@ class Mender:
         """Whether the master has nothing of this base that it could sell, nor an order that may bring it some."""
         services, base = self._services, base_of(symbol)
         state, master = services.ledger.state, services.roster.master.terms.account
-        for (account, held), quantity in state.positions.items():
-            if account == master and base_of(held) == base:
+        for held, quantity in state.positions.of(master).items():
+            if base_of(held) == base:
                 instrument = services.instrument(venue_of(master), held)
                 if instrument is None or quantity >= max(instrument.min_quantity, Quantity(instrument.lot_step)):
                     return False
         opening = any(
             r.role is Role.MASTER and base_of(r.symbol) == base and r.effect is Effect.ENTRY
-            for r in state.orders.values()
+            for r in state.orders.of(master)
         )
         return not opening and not any(base_of(s.symbol) == base for s in state.unplanned.values())
 
@@ -116,8 +116,7 @@ class Mender:
         signals; one occasion is one flattening. Raises `LedgerError`."""
         services, now = self._services, self._services.clock()
         resting = [
-            r for r in services.ledger.state.orders.values()
-            if r.account == account and r.symbol in symbols and r.effect is Effect.ENTRY
+            r for r in services.ledger.state.orders.of(account) if r.symbol in symbols and r.effect is Effect.ENTRY
         ]  # fmt: skip
         asked: list[Event] = [CancelAsked(r.order_id, Reason.BY_OPERATOR, now) for r in resting if r.cancel is None]
         if asked:
@@ -274,7 +273,7 @@ class Mender:
         coming = [signal for signal in state.unplanned.values() if signal.target in ("", account)]
         if any(base_of(signal.symbol) == base for signal in coming):
             return True
-        return any(r.account == account and base_of(r.symbol) == base for r in state.orders.values())
+        return any(base_of(r.symbol) == base for r in state.orders.of(account))
 
     def _sellable(self, account: AccountId, symbol: str, quantity: Decimal) -> bool:
         instrument = self._services.instrument(venue_of(account), symbol)
@@ -293,7 +292,7 @@ class Mender:
     def _master_symbol(self, symbol: str) -> str:
         """What the master holds of the base: another market of it may stand for its own at the follower's venue."""
         master, base = self._services.roster.master.terms.account, base_of(symbol)
-        held = [s for (a, s) in self._services.ledger.state.positions if a == master and base_of(s) == base]
+        held = [s for s in self._services.ledger.state.positions.of(master) if base_of(s) == base]
         return symbol if symbol in held or not held else held[0]
 
     def _may_try(self, key: str, *, anyway: bool = False) -> bool:

@@ -50,7 +50,7 @@ def leg_before(ledger: Ledger, record: OrderRecord) -> OrderRecord | None:
     """The copy whose place this one takes."""
     if not record.leg or record.signal_id is None:
         return None
-    for before in ledger.copies_of(record.signal_id):
+    for before in ledger.copies_of(record.signal_id, record.account):
         if (before.account, before.symbol, before.leg) == (record.account, record.symbol, record.leg - 1):
             return before
     return None
@@ -71,7 +71,7 @@ def rests_again(ledger: Ledger, record: OrderRecord) -> Quantity | None:
 def market_legs(ledger: Ledger, record: OrderRecord) -> int:
     """How often an exit was cut short at market, this leg included; those that rested before do not count."""
     assert record.signal_id is not None, "a copy answers a signal"
-    legs = ledger.copies_of(record.signal_id)
+    legs = ledger.copies_of(record.signal_id, record.account)
     mine = [leg for leg in legs if (leg.account, leg.symbol) == (record.account, record.symbol)]
     return sum(1 for leg in mine if leg.leg <= record.leg and not leg.kind.rests)
 

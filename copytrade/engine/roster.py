@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from copytrade.domain.account import AccountId, FollowerTerms
+from copytrade.domain.account import AccountId, FollowerTerms, user_of
 from copytrade.domain.reasons import Reason
 from copytrade.engine.ports import AccountClient
 
@@ -30,11 +30,22 @@ class Roster:
 
     master: Member
     followers: dict[AccountId, Member] = field(default_factory=dict)
+    _of_user: dict[str, list[AccountId]] = field(default_factory=dict, repr=False)
+    _counted: int = 0
 
     def get(self, account: AccountId) -> Member | None:
         if account == self.master.terms.account:
             return self.master
         return self.followers.get(account)
+
+    def of_user(self, user: str) -> Sequence[AccountId]:
+        """A user's accounts, in the order of the user files."""
+        if self._counted != len(self.followers):  # nobody is ever taken off the roster
+            self._of_user.clear()
+            for account in self.followers:
+                self._of_user.setdefault(user_of(account), []).append(account)
+            self._counted = len(self.followers)
+        return self._of_user.get(user, ())
 
     def __iter__(self) -> Iterator[Member]:
         yield self.master

@@ -191,7 +191,7 @@ class Engine:
             member = followers[account]
             member.left = True
             self.reconciler.soon(account)
-            held = [s for (a, s), q in self.services.ledger.state.positions.items() if a == account and q]
+            held = list(self.services.ledger.state.positions.of(account))
             if held:
                 self.services.alert(
                     AlertKind.LEFT_HOLDING,

@@ -17,6 +17,7 @@ from copytrade.domain.order import Effect, OrderKind, Role
 from copytrade.domain.reasons import Reason
 from copytrade.domain.state import OrderRecord
 from copytrade.engine.books import Books
+from copytrade.engine.chains import Chains
 from copytrade.engine.killswitch import KillSwitch
 from copytrade.engine.markets import Markets
 from copytrade.engine.ports import Clock, Ledger, Venue
@@ -74,7 +75,11 @@ class Services:
     prices: PriceBoard = field(init=False)
     fills: FillFollower = field(init=False)
     keeper: LimitKeeper = field(init=False)
+    chains: Chains = field(init=False)
     sends_in_flight: int = 0
+
+    def __post_init__(self) -> None:
+        self.chains = Chains(self.ledger)
 
     def alert(self, kind: AlertKind, text: str, account: AccountId | None = None) -> None:
         """Tell the operator something that needs a look; `account` is the one that it concerns."""

@@ -86,9 +86,9 @@ def leaving(state: State, work: Work) -> bool:
     account, and the follower would stay in a position that the master has left."""
     planned_at = state.orders[work.order_id].planned_at
     return any(
-        r.account == work.account and base_of(r.symbol) == base_of(work.symbol) and r.effect is Effect.EXIT
+        base_of(r.symbol) == base_of(work.symbol) and r.effect is Effect.EXIT
         and r.state is not OrderState.HELD and r.planned_at >= planned_at
-        for r in state.orders.values()
+        for r in state.orders.of(work.account)
     )  # fmt: skip
 
 

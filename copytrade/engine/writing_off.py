@@ -104,9 +104,8 @@ class WriteOffs:
 
     def on_its_way(self, account: AccountId, symbol: str) -> list[OrderRecord]:
         """The account's orders in this base that may still change what is there; a held exit does not."""
-        base, orders = base_of(symbol), self._services.ledger.state.orders.values()
-        mine = (r for r in orders if r.account == account and base_of(r.symbol) == base)
-        return [r for r in mine if r.state is not OrderState.HELD]
+        base, orders = base_of(symbol), self._services.ledger.state.orders.of(account)
+        return [r for r in orders if base_of(r.symbol) == base and r.state is not OrderState.HELD]
 
     def _moves(self, account: AccountId, symbol: str) -> bool:
         base = base_of(symbol)
@@ -115,10 +114,8 @@ class WriteOffs:
         return told or bool(self.on_its_way(account, symbol))
 
     def _kept(self, account: AccountId, symbol: str) -> list[OrderRecord]:
-        orders = self._services.ledger.state.orders.values()
-        return [
-            r for r in orders if r.account == account and r.symbol == symbol and r.state is OrderState.HELD
-        ]
+        orders = self._services.ledger.state.orders.of(account)
+        return [r for r in orders if r.symbol == symbol and r.state is OrderState.HELD]
 
     def _sellable(self, account: AccountId, symbol: str, quantity: Decimal) -> bool:
         """Whether the venue would take an order to sell it; unknown markets are given the benefit of the doubt."""

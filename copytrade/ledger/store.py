@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from filelock import FileLock
 
@@ -24,6 +24,7 @@ from copytrade.domain.signal import Signal
 from copytrade.domain.state import OrderRecord, State
 from copytrade.domain.venue import Balances
 from copytrade.domain.writing_off import PositionWrittenOff
+from copytrade.ledger import families
 from copytrade.ledger.chain import head as chain_head
 from copytrade.ledger.chronicle import Told, told
 from copytrade.ledger.faults import again, damaged, ledger_error
@@ -37,6 +38,7 @@ from copytrade.ledger.timing import Durations
 from copytrade.ledger.writer import Writer
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 # Events that may wait for the disk. Lanes send nothing before their intents are durable, so waiting events are about
 # as many as orders in flight; ten times the largest fan-out means that the disk has stopped answering.
@@ -202,28 +204,18 @@ class Ledger:
                     return group.records[order_id]
         return self._stored(order_id)
 
-    def copies_of(self, signal_id: str, account: AccountId | None = None) -> Sequence[OrderRecord]:
-        """All copies of one signal, or those of one account, in the order in which they were planned. Raises
-        `LedgerError`."""
-        pending: dict[str, OrderRecord] = {}
-        if self._writer is not None:
-            with self._writer.lock:
-                for group in self._writer.pending():
-                    pending.update(group.records)
-        copies: dict[str, OrderRecord] = {}
-        rows = (
-            self._select("signal_id = ? ORDER BY n", signal_id)
-            if account is None
-            else self._select("signal_id = ? AND account = ? ORDER BY n", signal_id, account)
-        )
-        for row in rows:
-            order_id = row[0]
-            live = self._state.orders.get(order_id) or pending.get(order_id)
-            copies[order_id] = live or self._record(row)
-        for record in pending.values():
-            if record.signal_id == signal_id and account in (None, record.account):
-                copies.setdefault(record.order_id, record)
-        return list(copies.values())
+    def copies_of(self, signal_id: str, *accounts: AccountId) -> Sequence[OrderRecord]:
+        """All copies of one signal, or those of the accounts that are named, in the order in which they were planned.
+        Raises `LedgerError`."""
+        pending = self._pending()
+        return self._read(lambda: families.copies_of(self._ask, self._state.orders, pending, signal_id, accounts))
+
+    def copies_in_parts(self, signal_id: str, limit: int) -> Iterator[Sequence[OrderRecord]]:
+        """All copies of one signal, up to `limit` at a time, each account's in the order in which they were planned.
+        Others may append in between. Raises `LedgerError`."""
+        parts = families.copies_in_parts(self._ask, self._state.orders, self._pending, signal_id, limit)
+        while (part := self._read(lambda: next(parts, None))) is not None:
+            yield part
 
     def signal(self, signal_id: str) -> Signal | None:
         """Any signal ever emitted, durable or on its way to be. Raises `LedgerError`."""
@@ -243,24 +235,15 @@ class Ledger:
                 raise damaged(self.path, f"table signals, row {signal_id}: {fault}") from fault
         return None
 
-    def family(
-        self, family: str, account: AccountId | None = None
-    ) -> Sequence[tuple[Signal, Sequence[OrderRecord]]]:
+    def signals_of(self, family: str) -> Sequence[Signal]:
         """Every signal about the master's orders of this family (see `Signal.family`), in the order in which they
-        were emitted, each with its copies, or with those of one account. Raises `LedgerError`."""
-        signals: dict[str, Signal] = {}
-        for signal_id, body in self._ask("SELECT signal_id, body FROM signals WHERE family = ? ORDER BY rowid", family):
-            try:
-                signals[signal_id] = signal_from_body(body)
-            except DAMAGE as fault:
-                raise damaged(self.path, f"table signals, row {signal_id}: {fault}") from fault
-        if self._writer is not None:
-            with self._writer.lock:
-                for group in self._writer.pending():
-                    for event in group.events:
-                        if isinstance(event, SignalEmitted) and event.signal.family == family:
-                            signals.setdefault(event.signal.signal_id, event.signal)
-        return [(signal, self.copies_of(signal_id, account)) for signal_id, signal in signals.items()]
+        were emitted. Raises `LedgerError`."""
+        pending = self._pending()
+        return self._read(lambda: families.signals_of(self._ask, pending, family))
+
+    def family(self, family: str, *accounts: AccountId) -> Sequence[tuple[Signal, Sequence[OrderRecord]]]:
+        """The same, each with its copies, or with those of the accounts that are named. Raises `LedgerError`."""
+        return [(signal, self.copies_of(signal.signal_id, *accounts)) for signal in self.signals_of(family)]
 
     def venue_order_ids(self, account: AccountId, since: datetime) -> set[str]:
         """The venue's ids of this account's orders that were planned at `since` or later. Raises `LedgerError`."""
@@ -383,6 +366,19 @@ class Ledger:
 
     def _writer_groups(self) -> tuple[Group, ...]:
         return () if self._writer is None else self._writer.pending()
+
+    def _pending(self) -> tuple[Group, ...]:
+        """What is on its way to the disk, to be looked at before the file is: in between it may get there."""
+        if self._writer is None:
+            return ()
+        with self._writer.lock:
+            return self._writer.pending()
+
+    def _read(self, reading: Callable[[], T]) -> T:
+        try:
+            return reading()
+        except DAMAGE as fault:
+            raise damaged(self.path, f"tables signals and orders: {fault}") from fault
 
     def _stored(self, order_id: str) -> OrderRecord | None:
         for row in self._select("order_id = ?", order_id):

@@ -206,10 +206,8 @@ class StrategyRunner:
     def _under_way(self, symbol: str) -> bool:
         """Whether an order of this strategy in the market is not at its end. Orders of others do not hold it up."""
         account, mine = self._seat.account, self._request_id(symbol, "")
-        orders = self._services.ledger.state.orders.values()
-        return any(
-            r.account == account and r.intent is not None and r.intent.request_id.startswith(mine) for r in orders
-        )
+        orders = self._services.ledger.state.orders.of(account)
+        return any(r.intent is not None and r.intent.request_id.startswith(mine) for r in orders)
 
     def _request_id(self, symbol: str, key: str) -> str:
         return f"{self._strategy.name} {symbol} {key}"
@@ -278,8 +276,8 @@ class StrategyRunner:
 
     def _refusal(self, view: View) -> str | None:
         state, account = self._services.ledger.state, self._seat.account
-        taken = {symbol for (owner, symbol), held in state.positions.items() if owner == account and held}
-        taken |= {r.symbol for r in state.orders.values() if r.account == account and r.side is Side.BUY}
+        taken = set(state.positions.of(account))
+        taken |= {r.symbol for r in state.orders.of(account) if r.side is Side.BUY}
         return entry_refusal(self._guards(), view.symbol, view.funds, taken)
 
     async def _place(self, symbol: str, wish: Wish, kept: str, refused: str) -> bool:

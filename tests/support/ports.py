@@ -5,7 +5,7 @@ Everything passes through to the real part; a test overrides the one call that i
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -88,8 +88,17 @@ class LedgerAround:
     def find(self, order_id: str) -> OrderRecord | None:
         return self.inner.find(order_id)
 
-    def copies_of(self, signal_id: str) -> Sequence[OrderRecord]:
-        return self.inner.copies_of(signal_id)
+    def copies_of(self, signal_id: str, *accounts: AccountId) -> Sequence[OrderRecord]:
+        return self.inner.copies_of(signal_id, *accounts)
+
+    def copies_in_parts(self, signal_id: str, limit: int) -> Iterator[Sequence[OrderRecord]]:
+        return self.inner.copies_in_parts(signal_id, limit)
+
+    def signals_of(self, family: str) -> Sequence[Signal]:
+        return self.inner.signals_of(family)
+
+    def family(self, family: str, *accounts: AccountId) -> Sequence[tuple[Signal, Sequence[OrderRecord]]]:
+        return self.inner.family(family, *accounts)
 
     def signal(self, signal_id: str) -> Signal | None:
         return self.inner.signal(signal_id)
