@@ -189,8 +189,22 @@ def test_a_follower_is_reconciled_flattened_and_paused_from_the_page(tmp_path: P
         while not world.json("positions", "--user", "alice_smith"):
             pass  # until the fill is seen
         assert act(url, token, "/api/reconcile", confirm=alice, account=alice)[0] == 200
-        status, done = act(url, token, f"/api/followers/{alice}/flatten", confirm=alice)
-        assert (status, done["summary"]["placed"]) == (200, 1), done
+        done = act(url, token, "/api/reconcile", confirm=alice, account=alice, write_off=True)[1]
+        assert (done["written_off"], done["notes"]) == ([], [])
+        assert act(url, token, "/api/reconcile", confirm="all", write_off=True)[0] == 400
+
+        def modes() -> object:
+            return world.users()[0].get("instruments", {}).get("modes")
+
+        mode = f"/api/followers/{alice}/mode"
+        status, done = act(url, token, mode, confirm=alice, mode="paused", instrument="ETH/USD")
+        assert (status, done, modes()) == (
+            200, {"account": alice, "instrument": "ETH/USD", "mode": "paused"}, {"ETH/USD": "paused"},
+        )  # fmt: skip
+        status, done = act(url, token, f"/api/followers/{alice}/flatten", confirm=alice, instrument="BTC/USD")
+        assert (status, done["summary"]["placed"], done["notes"]) == (200, 1, []), done
+        assert modes() == {"ETH/USD": "paused", "BTC/USD": "close_only"}
+        assert act(url, token, f"/api/followers/{alice}/flatten", confirm=alice)[0] == 200
         assert act(url, token, f"/api/followers/{alice}/mode", confirm=alice, mode="paused")[0] == 200
         (user,) = [u for u in world.json("users") if u["user_id"] == "alice_smith"]
         assert user["mode"] == "paused"
