@@ -289,12 +289,13 @@ def _is_paper(settings: Settings) -> bool:
 
 def _audit(paths: Paths, by: str, what: str, asked: Json, done: Changed) -> None:
     """Into the same trail as the web console's actions. A trail that cannot be written is told, not fatal."""
+    from copytrade.console.auditing import operator_place
     from copytrade.console.web.audit import AuditFile
 
     try:
         paths.make_state()
         trail = AuditFile(paths.state, lambda: datetime.now(UTC), lambda text: text)
-        trail.keep(by, "command line", what, asked=asked, outcome="done")
+        trail.keep(by, operator_place(), what, asked=asked, outcome="done")
     except (OSError, ValueError, KeyError) as error:
         done.notes.append(f"it is done, but the audit trail in {paths.state} cannot be written: {error}")
 

@@ -3,7 +3,7 @@
 Commands and the web console write each act into the operators' own file (`web/audit.py`): that works without a worker,
 and with a ledger that does not. This follows that file, however a line got into it, and makes an event of each, with
 the line's hash. It also notes every change of the kill switch that it sees, and of the operator's files, whoever made
-it. Nothing that is traded waits for this.
+it, and seals each day of the history of equity. Nothing that is traded waits for this.
 """
 
 from __future__ import annotations
@@ -12,16 +12,19 @@ import asyncio
 import contextlib
 import json
 import logging
+import pwd
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 from copytrade.console.web.audit import AUDIT_FILE
 from copytrade.domain.errors import LedgerError
 from copytrade.domain.operating import OperatorActed
-from copytrade.engine.killswitch import KillState, KillSwitch
+from copytrade.engine.killswitch import ENVIRONMENT_NAME, FILE_NAME, KillState, KillSwitch
+from copytrade.ledger.asking import Questions
 from copytrade.ledger.reader import LedgerReader
+from copytrade.ledger.sealing import SEALED, SETTLED_AFTER, Seal, days_to_seal, seal_of
 from copytrade.ledger.store import Ledger
 
 EVERY_S = 1.0  # people act seldom, and a look costs two system calls
@@ -50,6 +53,7 @@ class TrailKeeper:
         self._redact = redact
         self._offset = 0
         self._switch: str | None = None
+        self._looked_on: date | None = None  # when days were last sealed
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -88,11 +92,13 @@ class TrailKeeper:
 
     async def _look(self) -> None:
         try:
-            acts = await asyncio.to_thread(self._news)
-        except OSError as error:
+            self._append(await asyncio.to_thread(self._news))
+            today = (self._clock() - SETTLED_AFTER).date()
+            if today != self._looked_on:
+                self._append(await asyncio.to_thread(self._seals))
+                self._looked_on = today
+        except (LedgerError, OSError) as error:
             log.warning("what operators did cannot be read: %s", error)
-            return
-        self._append(acts)
 
     def _append(self, acts: Sequence[OperatorActed]) -> None:
         if not acts or self._ledger.failed is not None:
@@ -136,8 +142,31 @@ class TrailKeeper:
         switch = self._kill.look().value
         if switch != self._switch:
             self._switch = switch
-            acts.append(self._own(SWITCH, switch, "in force"))
+            acts.append(self._switched(switch))
         return acts
+
+    def _switched(self, state: str) -> OperatorActed:
+        """The owner of the file is whoever made it; who took it away, no file tells."""
+        try:
+            owner, source = owner_of(self._kill.path), f"the file {FILE_NAME}"
+        except FileNotFoundError:
+            off = state == KillState.OFF
+            owner, source = "", "seen by the worker" if off else f"the environment, {ENVIRONMENT_NAME}"
+        except OSError:
+            owner, source = "", "the state folder, which cannot be looked at"
+        return OperatorActed(SWITCH, owner, source, "in force", "", self._clock(), state)
+
+    def _seals(self) -> list[OperatorActed]:
+        """One for each day of readings that is over and not sealed yet."""
+        with LedgerReader(self._ledger.path) as reader:
+            last = next((body["target"] for body in reader.operator_acts() if body["what"] == SEALED), None)
+        questions = Questions(self._ledger.path)
+        try:
+            sealed = None if last is None else Seal.of_text(last).day
+            days = days_to_seal(questions, sealed, self._clock())
+            return [self._own(SEALED, seal_of(questions, day).text(), "kept") for day in days]
+        finally:
+            questions.close()
 
     def _lines(self, offset: int = 0) -> list[bytes]:
         try:
@@ -164,6 +193,15 @@ class TrailKeeper:
 
     def _own(self, what: str, target: str, outcome: str) -> OperatorActed:
         return OperatorActed(what, "", "seen by the worker", outcome, "", self._clock(), target[:_TEXT_MAX])
+
+
+def owner_of(path: Path) -> str:
+    """The name of whom a file belongs to. Raises `OSError`."""
+    number = path.lstat().st_uid
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return f"uid {number}"
 
 
 def _read(line: bytes) -> Json:

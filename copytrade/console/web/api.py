@@ -51,7 +51,9 @@ class Unkill(Confirmed):
 
 
 class SetMode(Confirmed):
-    mode: Literal["active", "close_only", "paused", "disarmed"] = Field(description="What flows to the follower.")
+    mode: Literal["active", "close_only", "paused", "disarmed", "independent"] = Field(
+        description="What flows to the follower; independent: nothing, it runs a strategy of its own."
+    )
     instrument: str | None = Field(default=None, max_length=50, description="Of this one only, like BTC/USD.")
     confirm: str = Field(description="The account again.")
 
@@ -141,9 +143,14 @@ def _add_lists(app: FastAPI, parts: Parts) -> None:
 
     async def audit(limit: Annotated[int, Query(ge=1, le=500, description="How many.")] = 200) -> Response:
         try:
-            return answer({"records": await parts.audit.latest(limit)})
+            records = await parts.audit.latest(limit)
         except (OSError, ValueError) as error:
             return answer({"error": f"the audit trail cannot be read: {error}"}, 503)
+        try:
+            records += await asyncio.to_thread(parts.records.seen, limit)
+        except LedgerError as error:  # then what is written down is shown, and why there is no more
+            log.warning("what the worker saw of operators' acts cannot be read: %s", error)
+        return answer({"records": sorted(records, key=lambda record: str(record["at"]), reverse=True)[:limit]})
 
     _route(app, "GET", "/api/signals", signals, _READ, "What the master did, newest first")
     _route(app, "GET", "/api/signals/{signal_id}", signal, _READ, "One signal's fan-out, copy by copy")
@@ -227,7 +234,7 @@ async def _act(
     visitor: Visitor = request.scope["state"]["visitor"]
     if body.confirm != confirm:
         return answer({"error": f"not done: confirm must be {confirm}"}, 409)
-    asked = body.model_dump(exclude={"confirm"}) | ({} if account is None else {"account": account})
+    asked = body.model_dump(exclude={"confirm"}, exclude_unset=True) | ({} if account is None else {"account": account})
 
     async def note(outcome: str, **more: Any) -> None:
         await parts.audit.record(visitor.who, visitor.where, what, asked=asked, outcome=outcome, **more)

@@ -9,6 +9,7 @@ from typing import Any
 
 from copytrade.domain.reasons import Reason
 from copytrade.ledger.reader import LedgerReader
+from copytrade.ledger.sealing import SEALED
 
 Json = dict[str, Any]
 Redact = Callable[[str], str]
@@ -67,6 +68,19 @@ class Records:
                 "orders": [self._order(record) for record in reader.orders(account=account, limit=100)],
                 "curve": _curve(reader.equity_history(account)),
             }
+
+    def seen(self, limit: int) -> list[Json]:
+        """What the worker saw of operators' acts that stand in no line of their file, newest first: a kill switch that
+        was touched, files that were edited."""
+        with LedgerReader(self._path) as reader:
+            acts = reader.operator_acts(10 * limit)
+        return [
+            {
+                "at": act["at"], "who": act["by"], "where": act["source"], "what": act["what"],
+                "asked": {"seen": self._redact(act["target"])}, "outcome": act["outcome"], "hash": "",
+            }
+            for act in acts if not act["record"] and act["what"] != SEALED
+        ][:limit]  # fmt: skip
 
     def size(self) -> Json:
         """How large the ledger is."""
