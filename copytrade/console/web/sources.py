@@ -13,6 +13,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Protocol
 
+from copytrade.console.web.particulars import Progress, carried, drift_rows, loop_of, loops, scans
 from copytrade.domain.account import AccountId, user_of, venue_of
 from copytrade.domain.order import OrderState
 from copytrade.engine.roster import Member
@@ -92,6 +93,7 @@ class EngineSources:
         redact: Callable[[str], str],
         drift: DriftProvider | None = None,
         venue_facts: FactsProvider | None = None,
+        progress: Progress | None = None,
     ) -> None:
         self._engine = engine
         self._services = engine.services
@@ -100,6 +102,7 @@ class EngineSources:
         self._redact = redact
         self._drift = drift
         self._venue_facts = venue_facts
+        self._progress = progress or dict
         self._begun: dict[str, float] = {}
 
     def busy(self) -> bool:
@@ -175,6 +178,9 @@ class EngineSources:
             "balances_at": None if balances is None else balances.at.isoformat(),
             "holdings": {} if balances is None else {a: str(q) for a, q in sorted(balances.holdings.items()) if q},
             "limits": limits,
+            "drift_rows": drift_rows(self._engine, terms.account),
+            "carried": carried(self._engine, terms.account),
+            "loop": loop_of(self._engine, member, self._progress(), self._redact),
         }
 
     def health(self) -> Json:
@@ -197,7 +203,7 @@ class EngineSources:
                 }
             )  # fmt: skip
         lanes = list(self._engine.lanes)
-        failed = ledger.failed
+        failed, progress = ledger.failed, self._progress()
         return {
             "now": services.clock().isoformat(timespec="seconds"),
             "started_at": services.started_at.isoformat(timespec="seconds"),
@@ -208,6 +214,8 @@ class EngineSources:
                 "working": sum(1 for lane in lanes if lane.busy), "waiting": sum(lane.depth for lane in lanes),
                 "deepest": max((lane.depth for lane in lanes), default=0), "sending": services.sends_in_flight,
             },
+            "scans": scans(progress),
+            "loops": loops(progress, self._redact),
             "parked": [
                 {"account": account, "reason": reason.text, "detail": self._redact(detail)}
                 for account, (reason, detail) in sorted(ledger.state.parked.items())

@@ -46,7 +46,9 @@ async def start_console(
     drift = drift or partial(engine_calls.drift_words, engine)
     reconcile = reconcile or partial(engine_calls.reconcile, engine)
     flatten = flatten or partial(engine_calls.flatten, engine)
-    sources = EngineSources(engine, settings.mode, settings.master.strategy, redactor.redact, drift, venue_facts)
+    sources = EngineSources(
+        engine, settings.mode, settings.master.strategy, redactor.redact, drift, venue_facts, lambda: system.progress()
+    )
     actions = EngineActions(engine, mode_setter(system.paths), reconcile, flatten)
     server = ConsoleServer(
         settings.console, system.paths.state, system.paths.ledger, sources, actions, probes(system, metrics), tail,

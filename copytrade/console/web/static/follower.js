@@ -1,4 +1,4 @@
-import { act, badge, by, clock, dot, el, get, ifAsked, money, quantity, side, toast, words } from "./ui.js";
+import { act, badge, by, clock, count, dot, el, get, ifAsked, money, quantity, side, toast, words } from "./ui.js";
 import { frame } from "./frame.js";
 import { Table } from "./table.js";
 import { curve } from "./curve.js";
@@ -8,7 +8,15 @@ const path = `/api/followers/${encodeURIComponent(key)}`;
 const MODES = {
   active: "Entries and exits flow.", close_only: "Exits flow, entries do not.",
   paused: "Exits flow, entries do not, for the time being.", disarmed: "Nothing flows, exits neither: they are held for your word.",
+  independent: "Nothing is copied to it: it runs the strategy of independent.strategy by itself, once it is out of what was copied. Set another mode and it sells what it has bought by itself, and is copied to again after that.",
 };
+const CAUSES = {
+  rounding: "rounded to the venue's step", cap: "capped", skip: "skipped", unfilled: "not filled", fee: "fee taken in the asset",
+  delay: "on its way, waiting or held", refused: "refused", master_partial: "the master got less than it asked for",
+  carry: "carried to the next signal", earlier: "from before", by_hand: "by hand", unexplained: "unexplained",
+};
+const signed = (text) => (text.startsWith("-") ? `-${quantity(text.slice(1))}` : `+${quantity(text)}`);
+const percent = (share) => `${(100 * share).toFixed(2)} %`;
 const LIMITS = {
   max_user_risk: "Risk of one entry", multiplier: "Multiplier", max_order: "Largest entry", max_exposure: "Exposure",
   max_positions: "Instruments held", max_daily_loss: "Daily loss", max_drawdown: "Drawdown", min_equity: "Least equity",
@@ -58,6 +66,26 @@ function limits(body) {
   }));
 }
 
+function owed(body) {
+  const loop = body.loop;
+  by("loop").hidden = !loop;
+  if (loop) {
+    by("loop").className = loop.errors_in_a_row ? "note warn" : "note";
+    by("loop").textContent = [
+      loop.alone ? "Trades by itself: it is not copied to." : "Begins to trade by itself once it is out of what was copied.",
+      loop.cycles ? `${loop.standing}, ${count(loop.cycles)} cycles, ${loop.health_percent} % of the last ones went well.` : "",
+      loop.last_error ? `Last error: ${loop.last_error}` : "",
+    ].filter(Boolean).join(" ");
+  }
+  const drift = body.drift_rows.map((row) => el("div", { class: "owed" },
+    el("p", {}, el("b", {}, row.symbol), ` holds ${quantity(row.actual) === "–" ? "0" : quantity(row.actual)}, ideal ${quantity(row.ideal) === "–" ? "0" : quantity(row.ideal)}${row.share === null ? "" : ` (${percent(row.share)} of equity)`}${row.dust ? ", too little to be sold" : ""}`),
+    el("ul", {}, ...row.causes.map((each) => el("li", {}, `${CAUSES[each.cause.split(":")[0]] || words(each.cause)}${each.cause.includes(":") ? ` (${words(each.cause.split(": ")[1])})` : ""} `, el("b", {}, signed(each.quantity)))),
+      Number(row.missing) ? el("li", {}, "gone by hand or by another program ", el("b", {}, `-${quantity(row.missing)}`)) : null)));
+  by("drift").replaceChildren(...(drift.length ? drift : [el("p", { class: "sub" }, body.master ? "The master is what the others are measured by." : "Where it should be, as of the last look.")]));
+  const carried = body.carried.flatMap((each) => [el("span", { title: each.since }, `${each.symbol} since `, clock(each.since)), el("b", {}, quantity(each.quantity))]);
+  by("carried").replaceChildren(...(carried.length ? [el("h2", {}, "Carried"), el("p", { class: "sub" }, "Below the venue's minimum; kept for the next signal."), el("div", { class: "list" }, ...carried)] : []));
+}
+
 function show(body) {
   by("name").textContent = body.name || body.account;
   by("account").replaceChildren(`${body.account} · `, badge(body.mode), " ", body.master ? badge("master") : "");
@@ -68,6 +96,7 @@ function show(body) {
   by("lane").replaceChildren(dot(body.lane), ` ${body.lane}: ${body.lane_text}`);
   const positions = body.positions.flatMap((each) => [el("span", {}, each.symbol), el("b", {}, quantity(each.quantity))]);
   by("positions").replaceChildren(positions.length ? el("div", { class: "list" }, ...positions) : el("p", { class: "sub" }, "flat"));
+  owed(body);
   limits(body);
   acts(body);
   const points = body.curve.map(([when, equity]) => [Date.parse(when), Number(equity)]);

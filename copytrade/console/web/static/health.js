@@ -1,6 +1,7 @@
 import { accountLink, by, bytes, clock, count, dot, el, get, toast, words } from "./ui.js";
 import { frame } from "./frame.js";
 
+const STANDING = { runs: "run", waits: "wait", winds_down: "wind down" };
 const tile = (title, figure, sub, bad = false) => el("div", { class: "tile" }, el("h2", {}, title), el("p", { class: bad ? "figure bad" : "figure" }, figure), el("p", { class: "sub" }, sub));
 const facts = (pairs) => el("dl", { class: "facts" }, ...pairs.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]));
 
@@ -25,6 +26,17 @@ function live(body) {
     el("h3", {}, dot(venue.state), venue.name),
     el("p", { class: "sub" }, `${count(venue.connected)} of ${count(venue.accounts)} accounts connected${venue.parked ? `, ${count(venue.parked)} parked` : ""}`),
     Object.keys(venue.facts).length ? facts(Object.entries(venue.facts)) : null)));
+  const loops = body.loops;
+  by("scans").replaceChildren(...body.scans.map((scan) => el("div", { class: "venue" },
+    el("h3", {}, dot(scan.breaker === "closed" ? "up" : "down"), `${scan.venue}, for the ${scan.owner === "master" ? "master" : "independent accounts"}`),
+    el("p", { class: "sub" }, scan.progress),
+    facts([["health", `${scan.health_percent} %`], ["breaker", words(scan.breaker)], ["rounds", count(scan.rounds)]]))));
+  by("scanning").hidden = !body.scans.length;
+  by("alone").hidden = !loops.count;
+  by("loops").replaceChildren(
+    el("p", { class: "sub" }, `${count(loops.count)} accounts: ${Object.entries(loops.standing).map(([name, number]) => `${count(number)} ${STANDING[name] || name}`).join(", ")}`),
+    loops.shown.length ? el("dl", { class: "facts" }, ...loops.shown.flatMap((each) => [el("dt", {}, accountLink(each.account)), el("dd", {}, `${STANDING[each.standing] || each.standing}${each.last_error ? `: ${each.last_error}` : ""}`)])) : "",
+    loops.trouble > loops.shown.length ? el("p", { class: "sub" }, `and ${count(loops.trouble - loops.shown.length)} more`) : "");
   by("parked").replaceChildren(body.parked.length
     ? el("dl", { class: "facts" }, ...body.parked.flatMap((each) => [el("dt", {}, accountLink(each.account)), el("dd", {}, `${each.reason} ${each.detail}`)]))
     : el("p", { class: "sub" }, "None."));

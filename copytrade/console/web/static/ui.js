@@ -36,7 +36,7 @@ export function clock(iso, day = false) {
 
 const TONES = {
   ready: "ok", busy: "busy", connecting: "busy", held: "warn", down: "bad", parked: "bad", off: "off",
-  active: "ok", close_only: "warn", paused: "warn", disarmed: "bad", disabled: "off",
+  active: "ok", close_only: "warn", paused: "warn", disarmed: "bad", disabled: "off", independent: "busy",
   filled: "ok", accepted: "busy", approved: "busy", deferred: "busy", unknown: "warn", cancelled: "warn",
   refused: "bad", stopped: "bad", skipped: "off", up: "ok", unused: "off",
 };
