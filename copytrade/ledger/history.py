@@ -1,7 +1,7 @@
 """Equity over time: one row for each account and so many seconds, taken from the observations as they come.
 
-Observations, not events: they are not replayed and no hash covers them. They are what curves are drawn from and what
-statements measure a month by.
+Observations, not events: they are not replayed; `sealing.py` puts each day under the chain once it is over. They are
+what curves are drawn from and what statements measure a month by.
 """
 
 from __future__ import annotations
