@@ -275,10 +275,15 @@ class _Kept:
 
     def look(self, own: int) -> list[tuple[str, Chain]]:
         """The chains by market, without the copies of the signal of this number."""
+        if len(self.entries) == 1 and not self.sums:  # nearly everybody's, until an order is changed
+            number, begins, record = self.entries[0]
+            if number == own:
+                return []
+            wanted = record.quantity if begins and record.leg == 0 and _counts(record) else NO_QUANTITY
+            still_open = () if record.state.final else (record,)
+            return [(_market(record), Chain(record.symbol, still_open, wanted, record.filled))]
         self._sum_up(own)
         rest = [entry for entry in self.entries if entry[0] != own]
-        if not rest:
-            return [(market, total.chain()) for market, total in self.sums.items()]
         sums = {market: _Sum(total.symbol, total.wanted, total.filled) for market, total in self.sums.items()}
         still: dict[str, list[OrderRecord]] = {}
         for _, begins, record in rest:
