@@ -166,17 +166,29 @@ class Sender:
             decision = Skipped(
                 d.order_id, d.signal_id, d.account, d.symbol, d.side, d.effect, Reason.EQUITY_UNKNOWN, d.detail, d.leg
             )
+        if isinstance(decision, Approved) and work.ceiling is not None and work.ceiling < decision.quantity:
+            decision = self._lowered(replace(decision, quantity=work.ceiling))
         if isinstance(decision, Skipped):
             self._end(work, CopyDecided(decision, now))
             return None
-        if work.ceiling is not None and work.ceiling < decision.quantity:
-            decision = replace(decision, quantity=work.ceiling)
         work.approved = decision
         if decision.effect is Effect.ENTRY:
             self._services.books.reserve(decision.account, decision.order_id, decision.quantity * decision.price)
         # The size is part of the intent: it is durable before the order can leave.
         await self._services.ledger.append([CopyDecided(decision, now)], hurry=True)
         return decision
+
+    def _lowered(self, a: Approved) -> Approved | Skipped:
+        """The approval with less than it was sized to. What is left of an order that was cut short may be less than its
+        venue takes: sent all the same it would be refused, held, and tried again for ever."""
+        instrument = self._services.instrument(venue_of(a.account), a.symbol)
+        shortfall = instrument.below_minimum(a.side, a.quantity, a.price) if instrument else None
+        if shortfall is None:
+            return a
+        return Skipped(
+            a.order_id, a.signal_id, a.account, a.symbol, a.side, a.effect, Reason.BELOW_MINIMUM,
+            f"{shortfall}; that much stays in the position", a.leg, a.carry, a.ideal,
+        )  # fmt: skip
 
     # -- the send ------------------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from world import World, follower, until
 from copytrade.copying.drift import Repair
 from copytrade.domain.money import Amount, Price, Quantity
 from copytrade.domain.order import OrderKind, OrderState, Side
+from copytrade.domain.reasons import Reason
 from copytrade.engine.desk import TradeRequest
 from copytrade.engine.repair import Mender
 
@@ -84,3 +85,22 @@ async def test_what_a_resting_entry_owes_is_bought_once(tmp_path: Path) -> None:
             world.price("BTC/USD", 49_001)
             world.clock.ahead_s += 10
             assert await desk.engine.reconciler.repair(follower("alice_smith"), Repair.ALL) == []
+
+
+async def test_what_is_left_of_an_exit_that_was_cut_short_is_not_tried_for_ever(tmp_path: Path) -> None:
+    """Kraken takes no less than 0.00005 BTC: the rest is left in the position, at its end, and nothing is held."""
+    with World(tmp_path, followers={"alice_smith": 1_000}) as world:
+        async with world.trading() as desk:
+            await desk.buy("1000")
+            await desk.settled()
+            world.fault("partial_cancel", "alice_smith", fraction="0.6", count=1)
+            out = await desk.sell("0.001")  # of 0.02: 0.0001 of the 0.002 here
+            await desk.settled()
+            first, rest = desk.copies(out)
+            assert (first.filled.value, rest.leg) == (D("0.00006"), 1)
+            assert (rest.state, rest.reason) == (OrderState.SKIPPED, Reason.BELOW_MINIMUM)
+            (row,) = await desk.engine.reconciler.look(follower("alice_smith"), fresh=True)
+            assert row.causes == (("unfilled", D("0.00004")),)
+            await desk.sell()
+            await desk.settled()
+            assert world.holds("alice_smith") == 0
