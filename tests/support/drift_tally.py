@@ -156,10 +156,15 @@ def count_ends(desk: Desk, ledger: Path) -> dict[str, Any]:
     """What the ledger says became of every order. `lost` are orders that never came to an end, and pairs of signal and
     follower without an answer."""
     followers = len(desk.engine.services.roster.followers)
+    # `held` are exits that wait for the operator, each told in an alert.
     with sqlite3.connect(f"file:{ledger}?mode=ro", uri=True) as rows:
         states = dict(rows.execute("SELECT role || ' ' || state, count(*) FROM orders GROUP BY 1").fetchall())
         placed = rows.execute("SELECT count(*) FROM orders WHERE venue_order_id IS NOT NULL").fetchone()[0]
-        open_ = rows.execute("SELECT count(*) FROM orders WHERE ended_at IS NULL").fetchone()[0]
+        open_ = rows.execute(
+            "SELECT count(*) FROM orders WHERE ended_at IS NULL AND state != 'held'"
+        ).fetchone()[0]
+        query = "SELECT account, symbol, side, reason, detail, planned_at FROM orders WHERE state = 'held'"
+        held = [" ".join(row) for row in rows.execute(query).fetchall()]
         signals = rows.execute("SELECT count(*) FROM signals").fetchone()[0]
         unplanned = rows.execute("SELECT count(*) FROM signals WHERE planned_at IS NULL").fetchone()[0]
         unanswered = rows.execute(
@@ -168,6 +173,6 @@ def count_ends(desk: Desk, ledger: Path) -> dict[str, Any]:
             [followers],
         ).fetchone()[0]
     return {
-        "signals": signals, "orders_in_ledger": placed, "ends": states,
+        "signals": signals, "orders_in_ledger": placed, "ends": states, "held": held,
         "lost": {"orders_without_end": open_, "signals_unplanned": unplanned, "signals_unanswered": unanswered},
     }  # fmt: skip
