@@ -142,7 +142,7 @@ class Lab:
 @asynccontextmanager
 async def kraken_lab(directory: Path, options: KrakenOptions = OPTIONS, **settings: Any) -> AsyncIterator[Lab]:
     permissions = settings.pop("permissions", None)
-    time = Time()
+    time = settings.pop("time", None) or Time()
     settings.setdefault("clock", lambda: time.utc().timestamp())
     sim = KrakenSimulator(volatility=0.0, spread=Decimal(0), **settings)
     sim.set_price("BTC/USD", Decimal(50_000))

@@ -6,6 +6,7 @@ fill once more: nothing may be sent again before this look-up has found nothing,
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Mapping
@@ -16,7 +17,7 @@ from copytrade.domain.errors import VenueUnavailable
 from copytrade.domain.money import ZERO, parse_decimal
 from copytrade.domain.venue import Execution, OrderTicket
 from copytrade.venues.kraken.orders import orders_in, read_execution
-from copytrade.venues.kraken.pages import HISTORY_COST, OVERLAP_S, PAGE, QUERY_MAX, Call, chunks, pages
+from copytrade.venues.kraken.pages import HISTORY_COST, OVERLAP_S, PAGE, QUERY_MAX, FirstCall, chunks, pages
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +26,7 @@ class Lookup:
 
     def __init__(
         self,
-        call: Call,
+        call: FirstCall,
         ticket: OrderTicket,
         pair_key: str,
         since_unix_s: float,
@@ -34,7 +35,8 @@ class Lookup:
         pages_max: int,
         clock: Callable[[], datetime],
     ) -> None:
-        self._call = call
+        # The whole lane waits for what became of the order.
+        self._call = functools.partial(call, first=True)
         self._ticket = ticket
         self._pairs = {pair_key, ticket.instrument.venue_symbol}
         self._since_s = since_unix_s

@@ -22,6 +22,14 @@ class Call(Protocol):
     def __call__(self, method: str, fields: Mapping[str, str] | None = None, *, cost: float = 1) -> Awaitable[Any]: ...
 
 
+class FirstCall(Call, Protocol):
+    """One that can also go ahead of the others."""
+
+    def __call__(
+        self, method: str, fields: Mapping[str, str] | None = None, *, cost: float = 1, first: bool = False
+    ) -> Awaitable[Any]: ...
+
+
 async def pages(
     call: Call, method: str, part: str, fields: Mapping[str, str], pages_max: int, no_end: str
 ) -> AsyncGenerator[Mapping[str, Any], None]:

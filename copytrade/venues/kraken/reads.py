@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 from collections.abc import Callable, Mapping
@@ -26,11 +27,15 @@ from copytrade.venues.wire import Wire, WireFailure
 
 logger = logging.getLogger(__name__)
 
+_PAUSE_MIN_S = 0.001  # what is left to wait for after a pause is a rounding error
+
 
 class SignedReads:
     """The private calls of one API key that are safe to make again."""
 
-    __slots__ = ("_account", "_counter", "_options", "_retries", "_signer", "_traffic", "_unix_s", "_wire")
+    __slots__ = (
+        "_account", "_counter", "_options", "_retries", "_signer", "_traffic", "_turn", "_unix_s", "_waiting", "_wire",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -51,21 +56,27 @@ class SignedReads:
         self._retries = retries
         self._options = options
         self._unix_s = unix_s
+        self._turn = asyncio.Lock()
+        self._waiting = 0.0  # what those add up to that wait for room on the counter
 
-    async def call(self, method: str, fields: Mapping[str, str] | None = None, *, cost: float = 1) -> Any:
-        """The result of a read. `cost` is what it adds to the key's REST counter. Raises `VenueError`."""
-        envelope = await self.ask(method, fields, cost=cost)
+    async def call(
+        self, method: str, fields: Mapping[str, str] | None = None, *, cost: float = 1, first: bool = False
+    ) -> Any:
+        """The result of a read. `cost` is what it adds to the key's REST counter; `first` goes ahead of all that wait
+        for room there. Raises `VenueError`."""
+        envelope = await self.ask(method, fields, cost=cost, first=first)
         if envelope.errors:
             raise self.refused(method, envelope)
         return envelope.result
 
     async def ask(
-        self, method: str, fields: Mapping[str, str] | None = None, *, cost: float = 1, urgent: bool = False
-    ) -> Envelope:
+        self, method: str, fields: Mapping[str, str] | None = None, *, cost: float = 1, urgent: bool = False,
+        first: bool = False,
+    ) -> Envelope:  # fmt: skip
         """The envelope as it came, refusals included. `urgent` goes in an order's turn. Raises `VenueError`."""
 
         async def attempt() -> Envelope:
-            return await self._attempt(method, fields or {}, cost, urgent)
+            return await self._attempt(method, fields or {}, cost, urgent, first)
 
         return await self._retries.run(f"{method} of {self._account}", attempt)
 
@@ -86,11 +97,13 @@ class SignedReads:
         wait_s = None if verdict.retry_after_s is None else math.ceil(verdict.retry_after_s)
         return VenueRefusedRead(f"{said}. {verdict.reason.text}", wait_s)
 
-    async def _attempt(self, method: str, fields: Mapping[str, str], cost: float, urgent: bool) -> Envelope:
+    async def _attempt(
+        self, method: str, fields: Mapping[str, str], cost: float, urgent: bool, first: bool
+    ) -> Envelope:
         # A read whose nonce is refused may just have been overtaken by an order: the first time it is made again
         # with the next nonce, and only from then on the nonces jump.
         for refusals in range(self._options.nonce_jumps_max + 2):
-            await self._afford(method, cost)
+            await self._afford(method, cost, first)
             envelope = await self._once(method, fields, urgent)
             if not envelope.errors:
                 return envelope
@@ -112,15 +125,29 @@ class SignedReads:
                     raise VenueRefusedRead(str(error)) from error
         return envelope
 
-    async def _afford(self, method: str, cost: float) -> None:
-        wait_s = self._counter.wait_s(cost)
+    async def _afford(self, method: str, cost: float, first: bool) -> None:
+        """Wait for room on the REST counter. What an order hangs on goes ahead of what is only good to know: a
+        look-up is several calls, and would else never come to its end beside somebody who always asks again."""
+        if not cost:
+            return  # orders and their cancels have a counter of their own, and no backlog of reads holds them up
+        wait_s = self._counter.wait_s(cost if first else cost + self._waiting)
         if wait_s > self._options.read_total_s:
             raise VenueRefusedRead(
                 f"{self._account}: {method} has to wait {wait_s:.0f} s for Kraken's rate limit", math.ceil(wait_s)
             )
-        self._counter.charge(cost)  # before the pause, so that whoever comes next waits behind us
-        if wait_s > 0:
-            await self._retries.sleep(wait_s)
+        if first:
+            self._counter.charge(cost)  # before the pause, so that nobody takes the room meanwhile
+            if wait_s > 0:
+                await self._retries.sleep(wait_s)
+            return
+        self._waiting += cost
+        try:
+            async with self._turn:
+                while (wait_s := self._counter.wait_s(cost)) > 0:
+                    await self._retries.sleep(max(wait_s, _PAUSE_MIN_S))
+                self._counter.charge(cost)
+        finally:
+            self._waiting -= cost
 
     async def _once(self, method: str, fields: Mapping[str, str], urgent: bool) -> Envelope:
         try:
