@@ -11,7 +11,8 @@ from copytrade.domain.account import venue_of
 from copytrade.domain.errors import BadRequest, CopyTradeError
 from copytrade.domain.ids import signal_id
 from copytrade.domain.money import Amount, Price, Quantity, parse_decimal
-from copytrade.domain.order import OrderKind, OrderState, Side
+from copytrade.domain.order import OrderKind, OrderState, Role, Side
+from copytrade.domain.reasons import Reason
 from copytrade.domain.signal import SignalKind
 from copytrade.domain.state import OrderRecord
 from copytrade.engine.desk import TradeRequest
@@ -169,7 +170,9 @@ async def trade(engine: Engine, body: Json) -> Json:
     identity = signal_id(record.order_id, SignalKind.PLACED)
     ledger = engine.services.ledger
     if record.venue_order_id is None:
-        return {"master": order_json(record), "signal_id": None, "copies": [], "summary": summary([])}
+        resting = _holders(engine, record)
+        return {"master": order_json(record), "signal_id": None, "copies": [], "summary": summary([]),
+                "held_by": resting}  # fmt: skip
     await engine.tracker.wait(identity, COPIES_WAIT_S)
     copies = ledger.copies_of(identity)
     return {
@@ -178,6 +181,18 @@ async def trade(engine: Engine, body: Json) -> Json:
         "copies": [order_json(copy) for copy in copies],
         "summary": summary(copies),
     }
+
+
+def _holders(engine: Engine, refused: OrderRecord) -> list[str]:
+    """The master's resting orders that hold what a refused one wanted: venues do not take a second order for it."""
+    if refused.reason is not Reason.INSUFFICIENT_FUNDS:
+        return []
+    orders = engine.services.ledger.state.orders.values()
+    return [
+        other.order_id for other in orders
+        if other.role is Role.MASTER and other.state is OrderState.ACCEPTED and other.side is refused.side
+        and (other.symbol == refused.symbol or other.side is Side.BUY)
+    ]  # fmt: skip
 
 
 def order_json(record: OrderRecord) -> Json:
@@ -195,6 +210,7 @@ def order_json(record: OrderRecord) -> Json:
         "kind": record.kind.value,
         "limit_price": None if record.limit_price is None else str(record.limit_price),
         "stop_price": None if record.stop_price is None else str(record.stop_price),
+        "take_profit": None if record.profit is None else str(record.profit),
         "taken_back": None if record.cancel is None else record.cancel.text,
         "venue_order_id": record.venue_order_id,
         "filled": str(record.filled),

@@ -9,6 +9,7 @@ from decimal import Context, Decimal
 from typing import Any
 
 from copytrade.domain.money import plain
+from copytrade.domain.order import OrderKind
 
 _PRICE_SHOWN = Context(prec=12)  # an average of fills has 28 digits; no venue's tick asks for more than these
 
@@ -48,6 +49,17 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]
 def shown_price(price: Any) -> str:
     """A price for people: `50348.50017706267455458000945` as `50348.5001771`."""
     return plain(_PRICE_SHOWN.plus(Decimal(str(price))))
+
+
+def shown_kind(
+    kind: str, limit: str | None, stop: str | None, profit: str | None
+) -> tuple[str, dict[str, str | None]]:
+    """An order's kind and prices in the words of `trade`: what stands for a bracket is a bracket with its profit."""
+    if profit is not None or kind == OrderKind.BRACKET:
+        return "bracket", {"limit": None, "stop": stop, "take-profit": profit or limit}
+    if kind in (OrderKind.TAKE_PROFIT, OrderKind.TAKE_PROFIT_LIMIT):
+        return kind.replace("_", "-"), {"limit": limit, "stop": None, "take-profit": stop}
+    return kind.replace("_", "-"), {"limit": limit, "stop": stop, "take-profit": None}
 
 
 def clock_time(iso: str | None) -> str:

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from copytrade.console.control import socket_path
-from copytrade.console.output import clock_time, print_error, print_json, print_table, shown_price
+from copytrade.console.output import clock_time, print_error, print_json, print_table, shown_kind, shown_price
 from copytrade.domain.account import user_of
 from copytrade.domain.errors import LedgerError
 from copytrade.domain.order import OrderState
@@ -148,14 +148,16 @@ def run_orders(paths: Paths, limit: int, *, as_json: bool) -> int:
         return [_order(order) for order in ledger.orders(role="master", limit=limit)]
 
     def show(orders: list[Json]) -> None:
-        rows = [
-            (
-                clock_time(o["planned_at"]), o["order_id"], o["side"], o["kind"], o["quantity"], o["symbol"],
-                o["limit_price"] or "", o["stop_price"] or "", o["state"], o["filled"],
-            )
-            for o in orders
-        ]  # fmt: skip
-        columns = ("at (UTC)", "order", "side", "kind", "quantity", "instrument", "limit", "stop", "state", "filled")
+        rows = []
+        for o in orders:
+            kind, prices = shown_kind(o["kind"], o["limit_price"], o["stop_price"], o["profit"])
+            at = clock_time(o["planned_at"])
+            terms = (at, o["order_id"], o["side"], kind, o["quantity"], o["symbol"])
+            rows.append((*terms, *prices.values(), o["state"], o["filled"]))
+        columns = (
+            "at (UTC)", "order", "side", "kind", "quantity", "instrument", "limit", "stop", "take-profit", "state",
+            "filled",
+        )  # fmt: skip
         print_table("The master's orders, newest first", columns, rows, "no orders yet")
 
     return _read(paths, read, show, as_json=as_json, empty=[])

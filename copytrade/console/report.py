@@ -55,8 +55,11 @@ class Report:
         copies = self._ledger.copies_of(signal.signal_id)
         lines = [master_line(signal, master)]
         if signal.kind.follows_up or signal.kind is SignalKind.AMENDED:
-            back = [c for _, family in self._ledger.family(signal.family) for c in family if c.cancel is not None]
-            lines.append(f"    {len(back)} {'copy' if len(back) == 1 else 'copies'} taken back")
+            family = [copy for _, copies_of in self._ledger.family(signal.family) for copy in copies_of]
+            # Those that earlier changes took back were over before.
+            back = [c for c in family if c.cancel is not None and (c.ended_at is None or c.ended_at >= signal.at)]
+            if back:
+                lines.append(f"    {len(back)} {'copy' if len(back) == 1 else 'copies'} taken back")
         self._write("\n".join([*lines, *(copy_lines(copies) if copies else ())]))
 
 

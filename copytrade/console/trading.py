@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from copytrade.console.operations import TradeOrder, amend, cancel, trade, trade_request
-from copytrade.console.output import print_error, print_json
+from copytrade.console.output import print_error, print_json, shown_kind
 from copytrade.console.running import show_error, through_worker_or_alone
 from copytrade.domain.account import user_of
 from copytrade.domain.errors import BadRequest, CopyTradeError
@@ -106,6 +106,9 @@ def _print(result: Json) -> None:
     master = result["master"]
     if master["venue_order_id"] is None:
         print(f"the master's {master['side']} of {master['instrument']} was not placed: {_why(master)}")
+        if result.get("held_by"):
+            orders = ", ".join(result["held_by"])
+            print(f"    what it needs is held by {orders}, at rest at the venue: cancel or amend that first")
         return
     print(
         f"master {master['side']}s {master['quantity']} {master['instrument']} at {master['price']}"
@@ -117,9 +120,9 @@ def _print(result: Json) -> None:
 
 
 def _what(order: Json) -> str:
-    prices = [f"{word} {order[name]}" for word, name in (("limit", "limit_price"), ("stop", "stop_price"))
-              if order[name] is not None]  # fmt: skip
-    return " ".join([order["kind"].replace("_", "-"), order["side"], order["quantity"], order["instrument"], *prices])
+    kind, shown = shown_kind(order["kind"], order["limit_price"], order["stop_price"], order.get("take_profit"))
+    prices = [f"{word} {price}" for word, price in shown.items() if price is not None]
+    return " ".join([kind, order["side"], order["quantity"], order["instrument"], *prices])
 
 
 def _print_copies(result: Json) -> None:

@@ -118,7 +118,15 @@ def rests_as_a_bracket(world: World) -> None:
     assert copies_at_venue(changed) == FOLLOWERS
     assert Decimal(changed["master"]["stop_price"]) == Decimal(stop)
     assert Decimal(world.json("orders")[0]["profit"]) == Decimal(higher)
-    world.json("cancel", changed["master"]["order_id"])
+    assert Decimal(changed["master"]["take_profit"]) == Decimal(higher)
+    row = next(line for line in world.command("orders").out.splitlines() if changed["master"]["order_id"] in line)
+    assert row.split()[-4:] == [stop, higher, "accepted", "0"]
+    assert " bracket " in row
+    held = world.command("trade", "BTC/USD", "sell", "--all")
+    assert held.code == 1
+    assert f"held by {changed['master']['order_id']}, at rest" in held.out
+    gone = world.command("cancel", changed["master"]["order_id"]).out
+    assert f"bracket sell {changed['master']['quantity']} BTC/USD stop {stop} take-profit {higher}" in gone
     world.json("trade", "BTC/USD", "sell", "--all")
     world.settle()
     assert world.json("positions") == []
