@@ -122,7 +122,8 @@ class VenueOrder:
 
     `client_order_id` is empty where the order has none. `symbol` is our spelling, `quantity` is in base units: what is
     still to be known of an order by value is reckoned from its fills, and is what has filled so far. `created_at` is
-    when the venue took the order, `at` when this was so.
+    when the venue took the order, `at` when this was so, and `ended_at` when the venue ended it, where an order is
+    changed by cancelling it for a new one (with an id of its own) and that moment is told.
     """
 
     venue_order_id: str
@@ -140,6 +141,7 @@ class VenueOrder:
     created_at: datetime
     at: datetime
     fee_base: Quantity = field(default_factory=lambda: Quantity(Decimal(0)))
+    ended_at: datetime | None = None
 
     @property
     def execution(self) -> Execution:

@@ -7,7 +7,7 @@ taken back in the figures.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from copytrade.domain.alerts import AlertKind
@@ -22,6 +22,8 @@ from copytrade.engine.work import RefreshEquity
 # Our clock and the venue's agree within a fraction of a second, or the venue refuses what we sign. A look that is
 # nearer to an order than this may show what the order has done, or may not.
 _DOUBT = timedelta(seconds=2)
+_ROUNDS_MAX = 3  # of somebody who trades faster than the account can be read, the last reading has to do
+_LONG_AGO = timedelta(days=7)  # orders that rested for longer and are gone just now are taken for others
 _READS_MAX = 2  # a read that was under way already when the order was seen may be of before it; the next one is not
 
 
@@ -53,9 +55,9 @@ class MasterBefore:
         seen_at = services.clock()
         here = services.ledger.state.position(account, order.symbol)
         look = self._look_before(order.created_at, seen_at)
-        if look is not None and (order.side is Side.BUY or not _held_beside(look, instrument)):
+        if look is not None and (order.side is Side.BUY or _all_bought_here(look, instrument)):
             return Before(look.balances.equity, look.balances.cash, here)
-        after = await self._look_now(seen_at)
+        after, done = await self._look_and_list(seen_at, [order, *later])
         if after is None:
             known = look or next(reversed(services.books.looks(account)), None)
             if order.side is Side.SELL:
@@ -67,16 +69,58 @@ class MasterBefore:
                 )
             fresh = known is not None and self._young(known, seen_at)
             return Before(known.balances.equity, known.balances.cash, here) if fresh and known else _unknown(here)
-        done = [order, *later]
         balances = after.balances
         cash = balances.cash + _spent(done, balances.currency)
         equity = balances.equity + _fees(done, balances.currency)
         if order.side is Side.BUY:
             return Before(equity, cash, here)
         held = Quantity(balances.holdings.get(instrument.base, _ZERO)) - _arrived(done, instrument.base)
+        here = services.ledger.state.position(account, order.symbol)
         mine = services.ledger.state.positions.of(account)
         beside = _sellable(held - _bought(mine, instrument.base), instrument)
         return Before(equity, cash, here + beside, beside)
+
+    async def _look_and_list(
+        self, seen_at: datetime, told: Sequence[VenueOrder]
+    ) -> tuple[Look | None, Sequence[VenueOrder]]:
+        """The account now, and the orders as they stood then of which the ledger has nothing; `told` as it was seen.
+
+        A sale is taken back in the figures by what it has filled, so the orders are read once more: what has come to
+        pass between their reading and that of the account must not be taken for what was held before.
+        """
+        if told[0].side is Side.BUY:
+            return await self._look_now(seen_at), told
+        services, client = self._services, self._services.roster.master.client
+        look = None
+        for _ in range(_ROUNDS_MAX):
+            look = await self._look_now(seen_at)
+            if look is None or client is None:
+                break
+            seen_at = services.clock()
+            now = self._not_here(told[0], await client.orders(told[0].created_at - _DOUBT, {told[0].symbol}))
+            same = _come_to(now) == _come_to(told)
+            told = now
+            if same:
+                break
+        return look, told
+
+    def _not_here(self, order: VenueOrder, listed: Sequence[VenueOrder]) -> list[VenueOrder]:
+        """The order and what came after it, as far as it is not in the ledger's positions: of orders that the ledger
+        has, what has filled a moment ago."""
+        account = self._services.roster.master.terms.account
+        known = self._services.ledger.venue_order_ids(account, order.created_at - _LONG_AGO)
+        here = {r.venue_order_id: r for r in self._services.ledger.state.orders.of(account)}
+        found: dict[str, VenueOrder] = {order.venue_order_id: order}
+        for each in listed:
+            record = here.get(each.venue_order_id)
+            if record is not None:
+                found[each.venue_order_id] = replace(
+                    each, filled=each.filled - record.filled, fee_base=each.fee_base - record.fee_base,
+                    cost=each.cost - record.cost, fee=each.fee - record.fee,
+                )  # fmt: skip
+            elif each.venue_order_id not in known and each.created_at >= order.created_at:
+                found[each.venue_order_id] = each
+        return list(found.values())
 
     def _look_before(self, created_at: datetime, now: datetime) -> Look | None:
         """The latest look that is certainly from before the order."""
@@ -107,10 +151,16 @@ def _unknown(position: Quantity) -> Before:
     return Before(None, None, position)
 
 
-def _held_beside(look: Look, instrument: Instrument) -> Quantity:
-    """What a look shows of the instrument's base that no order here had bought."""
-    held = Quantity(look.balances.holdings.get(instrument.base, _ZERO))
-    return _sellable(held - _bought(look.positions, instrument.base), instrument)
+def _all_bought_here(look: Look, instrument: Instrument) -> bool:
+    """Whether a look shows of the instrument's base just what orders here had bought. More was held beside it; less, or
+    more, may also be an order that the ledger did not have yet."""
+    beside = Quantity(look.balances.holdings.get(instrument.base, _ZERO)) - _bought(look.positions, instrument.base)
+    return not _sellable(Quantity(abs(beside.value)), instrument)
+
+
+def _come_to(orders: Sequence[VenueOrder]) -> dict[str, Quantity]:
+    """What each order has filled, those apart that have filled nothing."""
+    return {order.venue_order_id: order.filled for order in orders if order.filled}
 
 
 def _bought(positions: Mapping[str, Quantity], base: str) -> Quantity:

@@ -27,6 +27,7 @@ from copytrade.domain.venue import ExecutionStatus, VenueOrder
 from copytrade.domain.watching import OrderAmended
 from copytrade.engine.before import Before, MasterBefore
 from copytrade.engine.fills import left_beside
+from copytrade.engine.replaced import Replaced
 from copytrade.engine.services import Services, log
 from copytrade.engine.work import EmitSignal, RefreshEquity, signal_of
 
@@ -78,6 +79,7 @@ class HandOrders:
         self._account = services.roster.master.terms.account
         self.since = self.before = services.clock()
         self.passed = Passed()
+        self._replaced = Replaced(services.ledger, self._account)
         self.undecided: dict[str, VenueOrder] = {}  # seen, and told once more is known of them
 
     async def take(self, order: VenueOrder, later: Sequence[VenueOrder] = (), *, listed: bool = False) -> None:
@@ -89,7 +91,12 @@ class HandOrders:
         venue_id = order.venue_order_id
         known, record = self._known(order)
         if known:
+            if record is not None:
+                self._replaced.saw(record.order_id, order)
             if record is not None and record.state is OrderState.ACCEPTED:
+                if record.venue_order_id != venue_id:  # another took its place under our id: first the end of this one
+                    self._services.fills.look_at(record.order_id)
+                    return self._wait(order)
                 await self._news(record, order, listed)
         elif venue_id in self.passed.history or order.created_at < self.before:
             self.passed.history[venue_id] = order
@@ -98,31 +105,32 @@ class HandOrders:
         elif order.status is not ExecutionStatus.OPEN and not order.filled:
             log.info("%s: order %s was over before it was seen, nothing filled", self._account, venue_id)
         elif not self._can_be_told(order):
-            self.undecided[venue_id] = order
-            if self._services.clock() - order.created_at < _SOON:
-                self._soon()
-            return
+            return self._wait(order)
         else:
             self.undecided[venue_id] = order
             await self._tell(order, [each for each in later if not self._known(each)[0]])
         self.undecided.pop(venue_id, None)
+
+    def _wait(self, order: VenueOrder) -> None:
+        self.undecided[order.venue_order_id] = order
+        if self._services.clock() - order.created_at < _SOON:
+            self._soon()
 
     # -- whose it is -----------------------------------------------------------------------------------------------
 
     def _known(self, order: VenueOrder) -> tuple[bool, OrderRecord | None]:
         """Whether the ledger has the order, ours or one by hand, and its record as far as that matters still."""
         ledger = self._services.ledger
-        for identity in (order.client_order_id, hand_order_id(self._account, order.venue_order_id)):
+        for identity in (hand_order_id(self._account, order.venue_order_id), order.client_order_id):
             record = ledger.find(identity) if identity else None
-            if record is not None and record.account == self._account:
+            if record is not None and record.account == self._account and not _another(record, order):
                 return True, record
         if order.venue_order_id in ledger.venue_order_ids(self._account, order.created_at - _KNOWN_BEFORE):
             return True, self._open(lambda r: r.venue_order_id == order.venue_order_id)
         return False, None
 
     def _open(self, matches: Callable[[OrderRecord], bool]) -> OrderRecord | None:
-        orders = self._services.ledger.state.orders.values()
-        return next((r for r in orders if r.account == self._account and matches(r)), None)
+        return next(filter(matches, self._services.ledger.state.orders.of(self._account)), None)
 
     def _can_be_told(self, order: VenueOrder) -> bool:
         if not order.client_order_id and self._open(lambda r: r.venue_order_id is None and _alike(r, order)):
@@ -171,7 +179,7 @@ class HandOrders:
             position = position + left_beside(record, record.filled, position)
             fraction = exit_fraction(position, left, instrument)
         family = intent.replaces or record.order_id
-        number = len(services.ledger.family(family))
+        number = len(services.ledger.signals_of(family))
         changed = replace(record, quantity=order.quantity, limit_price=order.limit_price, stop_price=order.stop_price)
         price = order.limit_price or order.stop_price or intent.price
         signal = replace(
@@ -232,11 +240,17 @@ class HandOrders:
         exits = effect is Effect.EXIT
         order_id = hand_order_id(self._account, order.venue_order_id)
         created_at = min(order.created_at, now)
+        old = self._replaced.by(order)
+        first = old.intent if old is not None else None
+        # Of an order that was changed followers are owed a share of the whole, as the master stood before the first.
+        equity, cash = (first.equity_before, first.cash_before) if first else (before.equity, before.cash)
         intent = MasterIntended(
             order_id, f"{BY_HAND} {order.venue_order_id}", BY_HAND, self._account, order.symbol, order.side, effect,
-            kind, quantity, price, order.limit_price if rests else None, before.equity, before.cash, before.position,
+            kind, quantity, price, order.limit_price if rests else None, equity, cash, before.position,
             exit_fraction(before.position, quantity, instrument) if exits else Decimal(0), now,
             order.stop_price if rests else None, beside=before.beside if exits else NO_QUANTITY,
+            replaces=(first.replaces or first.order_id) if first else "",
+            replaced_filled=first.replaced_filled + old.filled if first and old else NO_QUANTITY,
         )  # fmt: skip
         signal = self._signal(intent, self._told_at(created_at, now))
         events: list[Event] = [
@@ -260,11 +274,12 @@ class HandOrders:
         self._emit(signal)
 
     def _signal(self, intent: MasterIntended, at: datetime) -> Signal:
+        kind = SignalKind.AMENDED if intent.replaces else SignalKind.PLACED
         return Signal(
-            signal_id(intent.order_id, SignalKind.PLACED), SignalKind.PLACED, intent.order_id, intent.account,
-            intent.symbol, intent.side, intent.effect, intent.kind, intent.quantity, intent.price,
-            intent.equity_before, intent.cash_before, intent.position_before, intent.exit_fraction, at,
-            intent.limit_price, intent.stop_price,
+            signal_id(intent.order_id, kind), kind, intent.order_id, intent.account, intent.symbol, intent.side,
+            intent.effect, intent.kind, intent.quantity + intent.replaced_filled, intent.price, intent.equity_before,
+            intent.cash_before, intent.position_before, intent.exit_fraction, at, intent.limit_price,
+            intent.stop_price, intent.replaces, intent.replaced_filled,
         )  # fmt: skip
 
     def _told_at(self, created_at: datetime, now: datetime) -> datetime:
@@ -277,6 +292,13 @@ def _alike(record: OrderRecord, order: VenueOrder) -> bool:
     return on_its_way and record.role is Role.MASTER and (record.symbol, record.side) == (order.symbol, order.side)
 
 
+def _another(record: OrderRecord, order: VenueOrder) -> bool:
+    """Whether the order is none of ours though it has our id for one: whoever changes an order where that makes a new
+    one may hand its client id on (Kraken does not say whether EditOrder does). The old one is over by then."""
+    changed = record.state is OrderState.CANCELLED and record.venue_order_id not in (None, order.venue_order_id)
+    return changed and record.ended_at is not None and record.cancel is None
+
+
 def _whole(order: VenueOrder) -> bool:
     """Whether the order has a size, and the prices of its kind."""
     limit, stop = order.limit_price is not None, order.stop_price is not None
@@ -287,7 +309,9 @@ def _amended(record: OrderRecord, order: VenueOrder) -> bool:
     """Whether the terms at the venue are not those that we know. What stands in for an order has its own, and is ours
     to change."""
     ours_to_change = record.profit is not None or record.cancel is not None
-    if ours_to_change or record.kind is not order.kind or not record.kind.rests or not _whole(order):
+    plain = (OrderKind.LIMIT, OrderKind.POST_ONLY)  # whether it may take is no term that a copy has to follow
+    same = record.kind is order.kind or (record.kind in plain and order.kind in plain)
+    if ours_to_change or not same or not record.kind.rests or not _whole(order):
         return False
     terms: list[tuple[Price | Quantity | None, Price | Quantity | None]] = [(record.quantity, order.quantity)]
     if record.kind.has_limit:

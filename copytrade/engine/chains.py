@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from copytrade.domain.account import AccountId
 from copytrade.domain.money import NO_QUANTITY, Quantity
@@ -34,8 +34,9 @@ class Chain:
     """An account's copies in one family of master orders; of an exit, those in one of its markets.
 
     `open` are those that are not over, in the order in which they were planned. `wanted` is what all were to come to:
-    what earlier ones had filled, and the whole of the latest that was sized by the ratio. `filled` is what has filled
-    of all of them, in base units, before fees. `symbol` is the latest one's market, empty where there are none.
+    what earlier ones had filled, and the whole of the latest that was sized by the ratio, in proportion to what the
+    master's order is for by now. `filled` is what has filled of all of them, in base units, before fees. `symbol` is
+    the latest one's market, empty where there are none.
     """
 
     symbol: str = ""
@@ -66,7 +67,7 @@ def reread(ledger: Ledger, signal: Signal, *accounts: AccountId) -> dict[Key, Ch
     for key, entries in found.items():
         total = _Sum()
         for other, record in entries:
-            total.take(record, begins=not other.kind.follows_up)
+            total.take(record, begins=_begins(other))
         chains[key] = total.chain([record for _, record in entries if not record.state.final])
     return chains
 
@@ -74,8 +75,9 @@ def reread(ledger: Ledger, signal: Signal, *accounts: AccountId) -> dict[Key, Ch
 class Chains:
     """The chains of all families that may still change, kept up by what the ledger takes in."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, part: int = _PART) -> None:
         self._ledger = ledger
+        self._part = part
         self._families: dict[str, _Family] = {}
         self._by_signal: dict[str, _Family] = {}
         self._over: dict[str, None] = {}  # the first to be forgotten in front
@@ -86,7 +88,7 @@ class Chains:
         """See that the signal's family is known, from the file where an earlier run began it. That is read in parts:
         others go on in between. Raises `LedgerError`."""
         family = signal.family
-        if self._known(family) is not None:
+        if self.knows(signal):
             return
         task = self._reading.get(family)
         if task is None:
@@ -113,9 +115,9 @@ class Chains:
             return reread(self._ledger, signal, account).get(key, NO_CHAIN)
         return dict(self._look(family, account, signal)).get(key[1], NO_CHAIN)
 
-    def __len__(self) -> int:
-        """How many families are kept."""
-        return len(self._families)
+    def knows(self, signal: Signal) -> bool:
+        """Whether the signal's family is kept, so that nobody has to look into the file."""
+        return self._known(signal.family) is not None
 
     # -- what the ledger takes in --------------------------------------------------------------------------------------
 
@@ -162,7 +164,7 @@ class Chains:
         return None if family is None or family.meanwhile is not None else family
 
     def _number(self, family: _Family, signal: Signal) -> None:
-        family.signals.setdefault(signal.signal_id, (len(family.signals), not signal.kind.follows_up))
+        family.signals.setdefault(signal.signal_id, (len(family.signals), _begins(signal)))
         family.master = signal.master_order_id
         self._by_signal[signal.signal_id] = family
 
@@ -170,7 +172,7 @@ class Chains:
         kept = family.accounts.get(account)
         if kept is None:
             return ()
-        own = family.signals.get(signal.signal_id, (-1, False))[0]
+        own = family.signals.get(signal.signal_id, (-1, NO_QUANTITY))[0]
         if kept.torn or 0 <= own <= kept.summed:
             kept = family.accounts[account] = _Kept()
             for _, copies in self._ledger.family(family.name, account):
@@ -207,7 +209,7 @@ class Chains:
         self._families[name] = family
         try:
             for signal_id in list(family.signals):
-                for part in ledger.copies_in_parts(signal_id, _PART):
+                for part in ledger.copies_in_parts(signal_id, self._part):
                     for record in part:
                         if record.order_id not in family.meanwhile:
                             family.take(record)
@@ -234,10 +236,16 @@ class _Sum:
     symbol: str = ""
     wanted: Quantity = NO_QUANTITY
     filled: Quantity = NO_QUANTITY
+    asked: Quantity = NO_QUANTITY  # what the master's order was for that `wanted` is the share of
 
-    def take(self, record: OrderRecord, *, begins: bool) -> None:
-        if begins and record.leg == 0 and _counts(record):
-            self.wanted = self.filled + record.quantity
+    def take(self, record: OrderRecord, *, begins: Quantity) -> None:
+        if begins and record.leg == 0:
+            if _counts(record):
+                self.wanted, self.asked = self.filled + record.quantity, begins
+            elif self.asked:
+                # What was never sized, as the order was changed once more or was over, is owed all the same: the share
+                # of the changed order that the copy before was of the one before.
+                self.wanted, self.asked = self.wanted.scaled(begins.value / self.asked.value), begins
         if record.filled:
             self.filled = self.filled + record.filled
         self.symbol = record.symbol
@@ -257,11 +265,11 @@ class _Kept:
 
     def __init__(self) -> None:
         self.sums: dict[str, _Sum] = {}
-        self.entries: list[tuple[int, bool, OrderRecord]] = []
+        self.entries: list[tuple[int, Quantity, OrderRecord]] = []
         self.summed = -1
         self.torn = False
 
-    def take(self, number: int, begins: bool, record: OrderRecord) -> None:
+    def take(self, number: int, begins: Quantity, record: OrderRecord) -> None:
         entries = self.entries
         if number < self.summed:
             self.torn = True
@@ -284,7 +292,7 @@ class _Kept:
             return [(_market(record), Chain(record.symbol, still_open, wanted, record.filled))]
         self._sum_up(own)
         rest = [entry for entry in self.entries if entry[0] != own]
-        sums = {market: _Sum(total.symbol, total.wanted, total.filled) for market, total in self.sums.items()}
+        sums = {market: replace(total) for market, total in self.sums.items()}
         still: dict[str, list[OrderRecord]] = {}
         for _, begins, record in rest:
             market = _market(record)
@@ -316,11 +324,12 @@ class _Kept:
 
 @dataclass(slots=True, eq=False)
 class _Family:
-    """Master orders that replaced each other. `signals` are numbered as they were emitted, each with whether it tells
-    the beginning of an order; `meanwhile` is what is planned while the family is being read, None once it is known."""
+    """Master orders that replaced each other. `signals` are numbered as they were emitted, each with what the order is
+    for that it tells the beginning of; `meanwhile` is what is planned while the family is being read, None once it is
+    known."""
 
     name: str
-    signals: dict[str, tuple[int, bool]] = field(default_factory=dict)
+    signals: dict[str, tuple[int, Quantity]] = field(default_factory=dict)
     accounts: dict[AccountId, _Kept] = field(default_factory=dict)
     unanswered: set[str] = field(default_factory=set)
     master: str = ""
@@ -333,6 +342,11 @@ class _Family:
             kept = self.accounts[record.account] = _Kept()
         number, begins = self.signals[record.signal_id or ""]
         kept.take(number, begins, record)
+
+
+def _begins(signal: Signal) -> Quantity:
+    """How much the order is for that the signal tells the beginning of; zero for one that follows up."""
+    return NO_QUANTITY if signal.kind.follows_up else signal.quantity
 
 
 def _market(record: OrderRecord) -> str:

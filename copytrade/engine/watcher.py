@@ -155,7 +155,7 @@ class Watcher:
     async def _look_up(self, client: AccountClient) -> None:
         asked_at = self._services.clock()
         since = min([self._seen_until(), *(each.created_at for each in self._hand.undecided.values())])
-        orders = await client.orders(since)
+        orders = await client.orders(since, self._markets())
         await self._take(orders, listed=True)
         self._forget_gone({each.venue_order_id for each in orders}, asked_at)
         self.looked_at = asked_at
@@ -167,6 +167,12 @@ class Watcher:
         for venue_id, order in list(self._hand.undecided.items()):
             if venue_id not in listed and order.created_at < asked_at - _OVERLAP:
                 del self._hand.undecided[venue_id]
+
+    def _markets(self) -> set[str]:
+        """Where the account has something by the ledger: what was sold there while nobody looked must be found."""
+        state = self._services.ledger.state
+        mine = set(state.positions.of(self._account))
+        return mine | {record.symbol for record in state.orders.of(self._account)}
 
     def _seen_until(self) -> datetime:
         return (self.looked_at or self._hand.before) - _OVERLAP

@@ -11,7 +11,8 @@ import json
 import os
 import signal
 import threading
-from collections.abc import AsyncIterator, Awaitable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Collection, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -24,6 +25,7 @@ from copytrade.domain.order import OrderKind
 from copytrade.domain.signal import Signal
 from copytrade.domain.state import OrderRecord, State
 from copytrade.domain.venue import Balances, Execution, KeyReport, OrderTicket, PlaceOutcome, Quote, VenueOrder
+from copytrade.domain.watching import OrdersWatched
 from copytrade.engine.ports import AccountClient, Gate, Ledger, Venue
 from copytrade.engine.roster import AccountFactory
 from copytrade.engine.service import Wiring
@@ -84,12 +86,16 @@ def note_kill(notes: Path, name: str) -> None:
 class BoundedLedger:
     """The ledger with boundaries before an append, after it was applied in memory, and once it is durable.
 
-    Two controls that must be seen: with `forgetful` nobody writes down which copies are to be taken back, and with
-    `split` the end of a master's order and the signal of it are two transactions.
+    Three controls that must be seen: with `forgetful` nobody writes down which copies are to be taken back, with
+    `split` the end of a master's order and the signal of it are two transactions, and with `unmarked` nobody writes
+    down since when the master is watched.
     """
 
-    def __init__(self, inner: Ledger, killer: Killer, *, forgetful: bool = False, split: bool = False) -> None:
+    def __init__(
+        self, inner: Ledger, killer: Killer, *, forgetful: bool = False, split: bool = False, unmarked: bool = False
+    ) -> None:
         self._inner = inner
+        self._unmarked = unmarked
         self._killer = killer
         self._forgetful = forgetful
         self._split = split
@@ -106,6 +112,10 @@ class BoundedLedger:
     def append(self, events: Sequence[Event], *, hurry: bool = False) -> Awaitable[None]:
         if self._forgetful and len(events) > 1:
             events = [event for event in events if not isinstance(event, CancelAsked)]
+        if self._unmarked:
+            events = [event for event in events if not isinstance(event, OrdersWatched)]
+            if not events:
+                return asyncio.ensure_future(asyncio.sleep(0))
         if self._split and len(events) > 1 and isinstance(events[0], OrderExecuted):
             self._append(events[:1], hurry=True)
             events = events[1:]
@@ -129,11 +139,17 @@ class BoundedLedger:
     def find(self, order_id: str) -> OrderRecord | None:
         return self._inner.find(order_id)
 
-    def copies_of(self, signal_id: str) -> Sequence[OrderRecord]:
-        return self._inner.copies_of(signal_id)
+    def copies_of(self, signal_id: str, *accounts: AccountId) -> Sequence[OrderRecord]:
+        return self._inner.copies_of(signal_id, *accounts)
 
-    def family(self, family: str, account: AccountId | None = None) -> Sequence[tuple[Signal, Sequence[OrderRecord]]]:
-        return self._inner.family(family, account)
+    def copies_in_parts(self, signal_id: str, limit: int) -> Iterator[Sequence[OrderRecord]]:
+        return self._inner.copies_in_parts(signal_id, limit)
+
+    def signals_of(self, family: str) -> Sequence[Signal]:
+        return self._inner.signals_of(family)
+
+    def family(self, family: str, *accounts: AccountId) -> Sequence[tuple[Signal, Sequence[OrderRecord]]]:
+        return self._inner.family(family, *accounts)
 
     def history(
         self, account: AccountId, after: int, limit: int
@@ -218,11 +234,18 @@ class BoundedClient:
         await self._inner.cancel(venue_order_id)
         self._killer.boundary(f"{what}: answered")
 
-    async def orders(self, since: datetime) -> Sequence[VenueOrder]:
-        return await self._inner.orders(since)
+    async def orders(self, since: datetime, markets: Collection[str] = ()) -> Sequence[VenueOrder]:
+        self._killer.boundary("orders: asked")
+        orders = await self._inner.orders(since, markets)
+        self._killer.boundary("orders: answered")
+        return orders
 
-    def stream(self) -> AsyncIterator[VenueOrder | None]:
-        return self._inner.stream()
+    async def stream(self) -> AsyncGenerator[VenueOrder | None, None]:
+        self._killer.boundary("stream: asked")
+        async with aclosing(self._inner.stream()) as changes:  # type: ignore[type-var]
+            async for order in changes:
+                self._killer.boundary(f"stream: {'up' if order is None else f'{order.kind} {order.status}'}")
+                yield order
 
     async def balances(self) -> Balances:
         self._killer.boundary("balances: asked")
@@ -288,16 +311,17 @@ class BoundedVenue:
 
 
 def with_boundaries(
-    wiring: Wiring, killer: Killer, *, blind: bool = False, forgetful: bool = False, split: bool = False
-) -> Wiring:
-    """The same wiring, with a boundary at every step that leaves the engine. The three flags are controls."""
+    wiring: Wiring, killer: Killer, *, blind: bool = False, forgetful: bool = False, split: bool = False,
+    unmarked: bool = False,
+) -> Wiring:  # fmt: skip
+    """The same wiring, with a boundary at every step that leaves the engine. The four flags are controls."""
 
     def bounded(factory: AccountFactory) -> AccountFactory:
         return lambda account: BoundedClient(factory(account), killer, blind)
 
     return replace(
         wiring,
-        ledger=BoundedLedger(wiring.ledger, killer, forgetful=forgetful, split=split),
+        ledger=BoundedLedger(wiring.ledger, killer, forgetful=forgetful, split=split, unmarked=unmarked),
         venues={name: BoundedVenue(venue, killer) for name, venue in wiring.venues.items()},
         factories={name: bounded(factory) for name, factory in wiring.factories.items()},
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import importlib
 import json
 import logging
@@ -26,6 +27,7 @@ from crash_boundaries import Killer, KillPlan, note_kill, with_boundaries
 from crash_cast import VENUES
 from crash_resting import put_right, quickly, tell
 from crash_strategy import decide
+from crash_watch import forget_identities, watch
 
 from copytrade.domain.errors import Refused, VenueError
 from copytrade.domain.money import Amount, Quantity
@@ -47,8 +49,10 @@ async def trade(job: dict[str, Any]) -> int:
     world = Path(job["world"])
     plan = KillPlan(**job["kill"]) if job.get("kill") else None
     killer = Killer(plan, world / "kills.jsonl")
-    controls = {name: job.get(name, False) for name in ("blind", "forgetful", "split")}
-    resting = bool(job.get("admin"))
+    controls = {name: job.get(name, False) for name in ("blind", "forgetful", "split", "unmarked")}
+    resting, watched = bool(job.get("admin")), bool(job.get("watched"))
+    if job.get("nameless"):
+        forget_identities()
 
     def adjust(wiring: Wiring) -> Wiring:
         return with_boundaries(quickly(wiring) if resting else wiring, killer, **controls)
@@ -56,7 +60,9 @@ async def trade(job: dict[str, Any]) -> int:
     hooks = Hooks(alert=lambda alert: logging.warning("%s", alert), adjust=adjust)
     paths = Paths(world / "copytrade.yaml", world / "users", world / "state", world / ".env")
     async with System(paths, job["environ"], hooks, Redactor()) as system:
-        done = await tell(system, job["steps"], job, killer) if resting else True
+        done = await tell(system, job["steps"], job, killer) if resting and not watched else True
+        if watched:
+            done = await watch(system, job)
         for step in [] if resting else job["steps"]:
             if "candle" in step:
                 done = done and await drained(system)
@@ -208,9 +214,13 @@ class ForkServer:
 
 
 # What a worker imports only for an account that needs it; here the children should find it imported.
-PRELOADED = (*(f"copytrade.venues.{venue}.public" for venue in VENUES), "okx.Account", "okx.Trade")
+PRELOADED = (
+    *(f"copytrade.venues.{venue}.{room}" for venue in VENUES for room in ("public", "account", "signer")),
+    "okx.Account", "okx.Trade", "encodings.utf_8_sig",
+)  # fmt: skip
 
 if __name__ == "__main__":
     for name in PRELOADED:
         importlib.import_module(name)
+    gc.freeze()  # or each child's first collection would write to, and so copy, every page that it shares with this one
     ForkServer().serve()

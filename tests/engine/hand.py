@@ -88,6 +88,12 @@ class Hand:
                 self._order(order_id), None if quantity is None else D(quantity), None if limit is None else D(limit)
             )
 
+    def replace(self, order_id: str, quantity: str, limit: int, **more: Any) -> str:
+        """Cancel an order and have another in its place, at once."""
+        with self.venue.lock:
+            self.cancel(order_id)
+            return self._place(self._order(order_id).request.side, quantity, limit, **more)
+
     def fill(self, order_id: str, quantity: str) -> None:
         self.venue.fill_part(order_id, D(quantity))
 

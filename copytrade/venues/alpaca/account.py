@@ -216,7 +216,7 @@ class AlpacaAccount:
 
     # -- all orders --------------------------------------------------------------------------------------------
 
-    async def orders(self, since: datetime) -> Sequence[VenueOrder]:
+    async def orders(self, since: datetime, markets: Collection[str] = ()) -> Sequence[VenueOrder]:
         """Every order that is open now, or was placed or ended at `since` (our clock) or later; the oldest first.
 
         Raises `VenueError`.

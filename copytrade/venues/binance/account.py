@@ -279,14 +279,14 @@ class BinanceAccount:
             )
         return await self._executions.of_order(order, instrument)
 
-    async def orders(self, since: datetime) -> Sequence[VenueOrder]:
+    async def orders(self, since: datetime, markets: Collection[str] = ()) -> Sequence[VenueOrder]:
         """Every order that is open now, or was placed or ended at `since` (our clock) or later; see `Listing`.
 
         The oldest first. Raises `VenueError`.
         """
         await self._venue.instruments_loaded()
         await self._venue.settle_clock()
-        return await self._listing.read(since)
+        return await self._listing.read(since, markets)
 
     async def stream(self) -> AsyncGenerator[VenueOrder | None, None]:
         """Orders as they change; None once it is up, and where an order has changed that could not be read.

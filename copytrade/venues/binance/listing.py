@@ -3,9 +3,10 @@
 Binance lists open orders of all markets, but finished ones by market only, and reading them all would take a thousand
 requests. So the markets that are read are those in which something can have happened: where an order is open or was
 open at the reading before, where something is known to have happened at the moment asked for or later, and the markets
-of every asset of which the balance has changed since (at the first reading: of every asset that is held). What is not
-found is an order in a market not known by any of this that changed no balance from one reading to the next: one that
-was cancelled without a fill, or a purchase that was sold whole. The stream tells of both.
+of every asset of which the balance has changed since (at the first reading: of every asset that is held), and those
+that the caller names, as it knows of something there. What is not found is an order in a market not known by any of
+this that changed no balance from one reading to the next: one that was cancelled without a fill, or a purchase that was
+sold whole. The stream tells of both.
 
 A market's list is read from its newest order, and where one page does not reach back to the moment asked for, from that
 moment on as well. An order that is older and has ended is known from the reading before, and is asked for by its id.
@@ -62,10 +63,10 @@ class Listing:
         """Something happens in this market now."""
         self._markets[venue_symbol] = self._venue.venue_now()
 
-    async def read(self, since: datetime) -> list[VenueOrder]:
+    async def read(self, since: datetime, also: Iterable[str] = ()) -> list[VenueOrder]:
         """What is open now, or was placed or ended at `since` (our clock) or later; the oldest first.
 
-        Raises `VenueError`.
+        The markets of `also` (our spelling) are read in any case. Raises `VenueError`.
         """
         since_there = since + self._venue.offset - timedelta(seconds=self._venue.options.clock_skew_max_s)
         # What is open is read first: an order that ends meanwhile is then in its market's list, which is read after.
@@ -76,6 +77,7 @@ class Listing:
         markets = {symbol for symbol, last in self._markets.items() if last >= since_there}
         markets |= {symbol for symbol, _ in (*open_now, *self._open)}
         markets |= self._markets_of(changed, holdings, every_quote=fresh)
+        markets |= {found.venue_symbol for found in map(self._venue.instrument, also) if found is not None}
         found: Rows = {}
         for symbol in sorted(markets):
             if self.instrument(symbol) is not None:

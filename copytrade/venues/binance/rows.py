@@ -161,6 +161,7 @@ def as_listed(unit: Unit, instrument: Instrument, execution: Execution, offset: 
         created_at=min(row.placed_at for row in unit) - offset,
         at=execution.at,
         fee_base=execution.fee_base,
+        ended_at=None if any(row.is_open for row in unit) else max(row.changed_at for row in unit) - offset,
     )
 
 

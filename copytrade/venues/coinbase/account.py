@@ -186,7 +186,7 @@ class CoinbaseAccount:
         """How far the order has come. Raises `VenueError`."""
         return read_execution(await self._order(venue_order_id), self._venue.clock())
 
-    async def orders(self, since: datetime) -> Sequence[VenueOrder]:
+    async def orders(self, since: datetime, markets: Collection[str] = ()) -> Sequence[VenueOrder]:
         """Every spot order that is open now, or was placed or ended since; see `Listing`. Raises `VenueError`."""
         await self._venue.instruments_loaded()
         return await self._listing.run(since)

@@ -222,7 +222,7 @@ class KrakenAccount:
             raise VenueUnavailable(f"{self._account}: Kraken does not show order {venue_order_id}; ask again later")
         return read_execution(venue_order_id, orders[venue_order_id], self._venue.clock())
 
-    async def orders(self, since: datetime) -> Sequence[VenueOrder]:
+    async def orders(self, since: datetime, markets: Collection[str] = ()) -> Sequence[VenueOrder]:
         """Every order that is open, or was placed or ended at `since` or later. Raises `VenueError`."""
         return await self._list.since(since)
 

@@ -133,7 +133,7 @@ class Changes:
             whole = event != "filled" or known.by_value or order.filled == order.quantity
             if told != (order.filled.value, order.cost.value) or not whole:
                 return Ask(order_id, over=True)
-            return replace(order, status=_ENDS[event], at=self._at(report))
+            return replace(order, status=_ENDS[event], at=self._at(report), ended_at=self._at(report))
         if event in ("amended", "restated"):
             if "symbol" not in report or "order_qty" not in report:
                 return Ask(order_id)

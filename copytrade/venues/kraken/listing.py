@@ -104,6 +104,7 @@ class OrderList:
                 stop_price=shape.stop_price, status=execution.status, filled=Quantity(filled), cost=execution.cost,
                 fee=execution.fee, created_at=self.our_time(float(order["opentm"])), at=execution.at,
                 fee_base=execution.fee_base,
+                ended_at=self.our_time(float(order["closetm"])) if order.get("closetm") else None,
             )  # fmt: skip
         except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             self.leave_out(f"{error!s:.100}" if isinstance(error, ValueError) else f"{error!r:.100}")

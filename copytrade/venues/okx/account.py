@@ -272,7 +272,7 @@ class OkxAccount:
             return await self._following.execution(await self._following.named(inst_id, order_id))
         return await self._placed(await self._venue.listed(inst_id), order_id)
 
-    async def orders(self, since: datetime) -> Sequence[VenueOrder]:
+    async def orders(self, since: datetime, markets: Collection[str] = ()) -> Sequence[VenueOrder]:
         """Every order that is open now, or was placed or ended at `since` or later, whoever placed it; see `Listing`.
 
         Raises `VenueError`.
