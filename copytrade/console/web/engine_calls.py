@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from copytrade.console import drifting
+from copytrade.console.web.particulars import trades_alone
 from copytrade.domain.account import AccountId
 from copytrade.engine.service import Engine
 
@@ -15,7 +16,7 @@ Json = dict[str, Any]
 def drift_words(engine: Engine, account: AccountId) -> str | None:
     """How far the account is from what the master's position implies, as of the last look; None when it is not."""
     rows = [row for row in engine.reconciler.report(account) if row.error]
-    if not rows:
+    if not rows or trades_alone(engine, account):
         return None
     worst = max(rows, key=lambda row: abs(row.share or Decimal(0)))
     base = worst.symbol.partition("/")[0]

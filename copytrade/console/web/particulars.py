@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from copytrade.domain.account import AccountId, Mode
+from copytrade.domain.reasons import Reason
 from copytrade.engine.roster import Member
 from copytrade.engine.service import Engine
 
@@ -20,13 +21,16 @@ _DIGITS = Decimal("1E-10")  # no venue's lots are finer than nine decimals
 
 
 def drift_rows(engine: Engine, account: AccountId) -> list[Json]:
-    """Each instrument in which the account is off its ideal, with the causes, as of the last look."""
+    """Each instrument in which the account is off its ideal, with the causes, as of the last look. None for one that
+    trades by itself: it is not measured by the master."""
+    if trades_alone(engine, account):
+        return []
     return [
         {
             "symbol": row.symbol, "ideal": _figure(row.ideal), "actual": _figure(row.actual),
             "missing": _figure(row.missing), "error": _figure(row.error),
             "share": None if row.share is None else str(row.share.quantize(Decimal("0.0001"))), "dust": row.dust,
-            "causes": [{"cause": cause, "quantity": _figure(part)} for cause, part in row.causes if part],
+            "causes": [{**_cause(cause), "quantity": _figure(part)} for cause, part in row.causes if part],
         }
         for row in engine.reconciler.report(account) if row.error or row.missing
     ]  # fmt: skip
@@ -44,9 +48,9 @@ def carried(engine: Engine, account: AccountId) -> list[Json]:
 def loop_of(engine: Engine, member: Member, progress: Mapping[str, Any], redact: Redact) -> Json | None:
     """How the account's own strategy fares; None for one that is copied to."""
     account = member.terms.account
-    alone = account in engine.services.ledger.state.standing.alone
-    if member.terms.mode is not Mode.INDEPENDENT and not alone:
+    if not trades_alone(engine, account):
         return None
+    alone = account in engine.services.ledger.state.standing.alone
     found = next((each for each in progress.get("independent", ()) if each["account"] == account), None)
     told = _loop(found, redact) if found is not None else {"standing": "runs" if alone else "waits", "last_error": ""}
     return {**told, "alone": alone}
@@ -77,6 +81,22 @@ def loops(progress: Mapping[str, Any], redact: Redact) -> Json:
         "count": len(every), "standing": standing, "trouble": len(trouble),
         "shown": [{"account": each["account"], **_loop(each, redact)} for each in trouble[:_LOOPS_MAX]],
     }  # fmt: skip
+
+
+def trades_alone(engine: Engine, account: AccountId) -> bool:
+    """Whether the account runs a strategy of its own, or is on its way to or from that."""
+    member = engine.services.roster.get(account)
+    wanted = member is not None and member.terms.mode is Mode.INDEPENDENT
+    return wanted or account in engine.services.ledger.state.standing.alone
+
+
+def _cause(text: str) -> Json:
+    """A cause and, in words, the reason behind it where there is one."""
+    cause, _, reason = text.partition(": ")
+    try:
+        return {"cause": cause, "why": Reason(reason).text if reason else ""}
+    except ValueError:
+        return {"cause": cause, "why": reason.replace("_", " ")}
 
 
 def _loop(each: Mapping[str, Any], redact: Redact) -> Json:

@@ -62,7 +62,7 @@ function limits(body) {
       track.firstChild.style.width = `${100 * limit.share}%`;
     }
     const why = limit.tripped ? el("small", {}, ` no entries: ${limit.tripped}`) : null;
-    return el("div", { class: "limit" }, el("span", {}, LIMITS[limit.name], why, limit.means ? el("small", {}, ` ${money(limit.means.split(" ")[0])} ${limit.means.split(" ").slice(1).join(" ")}`) : null), el("b", {}, used), track);
+    return el("div", { class: limit.tripped ? "limit tripped" : "limit" }, el("span", {}, LIMITS[limit.name], why, limit.means ? el("small", {}, ` ${money(limit.means.split(" ")[0])} ${limit.means.split(" ").slice(1).join(" ")}`) : null), el("b", {}, used), track);
   }));
 }
 
@@ -73,15 +73,15 @@ function owed(body) {
     by("loop").className = loop.errors_in_a_row ? "note warn" : "note";
     by("loop").textContent = [
       loop.alone ? "Trades by itself: it is not copied to." : "Begins to trade by itself once it is out of what was copied.",
-      loop.cycles ? `${loop.standing}, ${count(loop.cycles)} cycles, ${loop.health_percent} % of the last ones went well.` : "",
+      loop.cycles ? `${count(loop.cycles)} cycles so far; ${loop.health_percent} % of the last ones went well.` : "",
       loop.last_error ? `Last error: ${loop.last_error}` : "",
     ].filter(Boolean).join(" ");
   }
   const drift = body.drift_rows.map((row) => el("div", { class: "owed" },
     el("p", {}, el("b", {}, row.symbol), ` holds ${quantity(row.actual) === "–" ? "0" : quantity(row.actual)}, ideal ${quantity(row.ideal) === "–" ? "0" : quantity(row.ideal)}${row.share === null ? "" : ` (${percent(row.share)} of equity)`}${row.dust ? ", too little to be sold" : ""}`),
-    el("ul", {}, ...row.causes.map((each) => el("li", {}, `${CAUSES[each.cause.split(":")[0]] || words(each.cause)}${each.cause.includes(":") ? ` (${words(each.cause.split(": ")[1])})` : ""} `, el("b", {}, signed(each.quantity)))),
+    el("ul", {}, ...row.causes.map((each) => el("li", {}, `${each.why || CAUSES[each.cause] || words(each.cause)} `, el("b", {}, signed(each.quantity)))),
       Number(row.missing) ? el("li", {}, "gone by hand or by another program ", el("b", {}, `-${quantity(row.missing)}`)) : null)));
-  by("drift").replaceChildren(...(drift.length ? drift : [el("p", { class: "sub" }, body.master ? "The master is what the others are measured by." : "Where it should be, as of the last look.")]));
+  by("drift").replaceChildren(...(drift.length ? drift : [el("p", { class: "sub" }, body.master ? "The master is what the others are measured by." : body.loop ? "Not measured by the master: it trades by itself." : "Where it should be, as of the last look.")]));
   const carried = body.carried.flatMap((each) => [el("span", { title: each.since }, `${each.symbol} since `, clock(each.since)), el("b", {}, quantity(each.quantity))]);
   by("carried").replaceChildren(...(carried.length ? [el("h2", {}, "Carried"), el("p", { class: "sub" }, "Below the venue's minimum; kept for the next signal."), el("div", { class: "list" }, ...carried)] : []));
 }

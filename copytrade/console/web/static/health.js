@@ -1,7 +1,7 @@
 import { accountLink, by, bytes, clock, count, dot, el, get, toast, words } from "./ui.js";
 import { frame } from "./frame.js";
 
-const STANDING = { runs: "run", waits: "wait", winds_down: "wind down" };
+const STANDING = { runs: "running", waits: "waiting", winds_down: "winding down" };
 const tile = (title, figure, sub, bad = false) => el("div", { class: "tile" }, el("h2", {}, title), el("p", { class: bad ? "figure bad" : "figure" }, figure), el("p", { class: "sub" }, sub));
 const facts = (pairs) => el("dl", { class: "facts" }, ...pairs.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]));
 
@@ -28,13 +28,13 @@ function live(body) {
     Object.keys(venue.facts).length ? facts(Object.entries(venue.facts)) : null)));
   const loops = body.loops;
   by("scans").replaceChildren(...body.scans.map((scan) => el("div", { class: "venue" },
-    el("h3", {}, dot(scan.breaker === "closed" ? "up" : "down"), `${scan.venue}, for the ${scan.owner === "master" ? "master" : "independent accounts"}`),
-    el("p", { class: "sub" }, scan.progress),
+    el("h3", {}, dot(scan.breaker === "closed" ? "up" : scan.breaker === "open" ? "down" : "held"), scan.venue),
+    el("p", { class: "sub" }, `for ${scan.owner === "master" ? "the master" : "independent accounts"}: ${scan.progress}`),
     facts([["health", `${scan.health_percent} %`], ["breaker", words(scan.breaker)], ["rounds", count(scan.rounds)]]))));
   by("scanning").hidden = !body.scans.length;
   by("alone").hidden = !loops.count;
   by("loops").replaceChildren(
-    el("p", { class: "sub" }, `${count(loops.count)} accounts: ${Object.entries(loops.standing).map(([name, number]) => `${count(number)} ${STANDING[name] || name}`).join(", ")}`),
+    el("p", { class: "sub" }, `${count(loops.count)} ${loops.count === 1 ? "account" : "accounts"}: ${Object.entries(loops.standing).map(([name, number]) => `${count(number)} ${STANDING[name] || name}`).join(", ")}`),
     loops.shown.length ? el("dl", { class: "facts" }, ...loops.shown.flatMap((each) => [el("dt", {}, accountLink(each.account)), el("dd", {}, `${STANDING[each.standing] || each.standing}${each.last_error ? `: ${each.last_error}` : ""}`)])) : "",
     loops.trouble > loops.shown.length ? el("p", { class: "sub" }, `and ${count(loops.trouble - loops.shown.length)} more`) : "");
   by("parked").replaceChildren(body.parked.length

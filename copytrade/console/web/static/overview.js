@@ -11,9 +11,9 @@ const cell = (row, name) => row[at[name]];
 const needsLook = (row) => ["parked", "down", "held"].includes(cell(row, "lane")) || cell(row, "drift") !== "";
 
 function lane(row) {
-  const state = cell(row, "lane");
+  const [state, mode] = [cell(row, "lane"), cell(row, "mode")];
   const text = ["busy", "down", "parked", "held"].includes(state) ? cell(row, "lane_text") || state : state;
-  return el("span", { class: "lane", title: cell(row, "lane_text") }, dot(state), el("span", {}, text));
+  return el("span", { class: "lane", title: cell(row, "lane_text") }, dot(state), el("span", {}, text, mode === "active" ? null : el("small", { class: "phone-only" }, ` ${words(mode)}`)));
 }
 
 function last(row) {

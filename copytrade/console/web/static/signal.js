@@ -39,7 +39,7 @@ const why = (row) => `${reasons[cell(row, "reason")] || cell(row, "reason")}${ce
 
 const table = new Table(by("table"), {
   key: (row) => `${row[0]}/${row[1]}`, empty: "Nobody has answered this signal yet.",
-  wide: "minmax(150px, 1fr) 90px 110px 110px 76px 76px 76px 76px minmax(110px, 1fr) minmax(160px, 1.6fr)",
+  wide: "minmax(130px, .9fr) 84px 92px 92px 70px 62px 80px 70px minmax(100px, .8fr) minmax(200px, 2.6fr)",
   phone: "minmax(0, 1fr) 74px minmax(0, 1.3fr)",
   columns: [
     { name: "account", title: "Account", sort: (row) => row[0], cell: (row) => accountPair(row[0]) },
