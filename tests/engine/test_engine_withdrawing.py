@@ -11,12 +11,14 @@ from world import Desk, World, follower, until
 
 from copytrade.copying.drift import Repair
 from copytrade.domain.ids import signal_id
-from copytrade.domain.money import Price, Quantity
+from copytrade.domain.independence import IndependenceBegan
+from copytrade.domain.money import Amount, Price, Quantity
 from copytrade.domain.order import OrderKind, OrderState, Side
 from copytrade.domain.reasons import Reason
 from copytrade.domain.signal import SignalKind
 from copytrade.domain.state import OrderRecord
 from copytrade.engine.desk import TradeRequest
+from copytrade.engine.independent import IndependentDesk
 from copytrade.engine.killswitch import KillState
 from copytrade.engine.withdrawing import Withdrawals
 from copytrade.ledger.replay import verify
@@ -141,6 +143,29 @@ async def test_a_stop_that_rests_stays(tmp_path: Path, mode: str) -> None:
             assert len(open_at(world, "alice_smith")) == 1
             world.price("BTC/USD", 39_900)
             await until(lambda: world.holds("alice_smith") == 0, "the stop to sell")
+
+
+async def test_what_an_account_placed_by_itself_is_taken_back_as_well(tmp_path: Path) -> None:
+    alone = {"alice_smith": {"cash": 1_000, "mode": "independent"}}
+    with World(tmp_path, followers=alone, limits=SOON) as world:
+        async with world.trading() as desk:
+            engine, alice = desk.engine, follower("alice_smith")
+            desk.ledger.append([IndependenceBegan(alice, world.clock.utc())])
+            own = IndependentDesk(engine.services, engine.lanes, engine.tracker, engine.refresher.now, alice)
+            bids = [
+                await own.place(
+                    TradeRequest(f"own {price}", "BTC/USD", Side.BUY, usd=Amount.of(50), kind=OrderKind.LIMIT,
+                                 limit=Price.of(price))
+                )
+                for price in (45_000, 44_000)
+            ]  # fmt: skip
+            assert [bid.state for bid in bids] == [OrderState.ACCEPTED] * 2
+            assert engine.withdrawals.look() == 0, "in its own mode it may"
+            change(world, desk, "alice_smith", mode="paused")
+            await until(lambda: not desk.ledger.state.orders, "both to be over")
+            ended = [desk.ledger.find(bid.order_id) for bid in bids]
+            assert [(e.state, e.cancel) for e in ended if e] == [(OrderState.CANCELLED, Reason.MODE_PAUSED)] * 2
+            assert not open_at(world, "alice_smith")
 
 
 async def test_one_that_the_answer_is_not_known_of_is_looked_up_and_taken_back(tmp_path: Path) -> None:
