@@ -28,7 +28,7 @@ const table = new Table(by("table"), {
   columns: [
     { name: "at", title: "At", cell: (row) => (row.signal_id ? el("a", { href: `/signals/${row.signal_id}` }, clock(row.planned_at)) : clock(row.planned_at)) },
     { name: "side", title: "Side", cls: "wide-only", cell: (row) => side(row.side) },
-    { name: "symbol", title: "Instrument", cell: (row) => row.symbol },
+    { name: "symbol", title: "Instrument", cell: (row) => el("span", {}, el("span", { class: `phone-only ${row.side}` }, `${row.side} `), row.symbol) },
     { name: "state", title: "State", cell: (row) => badge(row.state) },
     { name: "quantity", title: "Quantity", cls: "num wide-only", cell: (row) => quantity(row.quantity) },
     { name: "filled", title: "Filled", cls: "num wide-only", cell: (row) => quantity(row.filled) },

@@ -7,7 +7,7 @@ const table = new Table(by("table"), {
   wide: "84px minmax(120px, 1fr) 40px minmax(84px, .5fr) 84px 96px 96px 84px minmax(150px, .9fr) minmax(120px, 1.3fr)", phone: "68px minmax(0, 1fr) 90px",
   columns: [
     { name: "at", title: "At", cell: (row) => (row.signal_id ? el("a", { href: `/signals/${row.signal_id}` }, clock(row.planned_at)) : clock(row.planned_at)) },
-    { name: "account", title: "Account", cell: (row) => accountPair(row.account, row.role === "master" ? "its own order" : row.effect) },
+    { name: "account", title: "Account", cell: (row) => accountPair(row.account, row.role === "master" ? "its own order" : row.effect, `${row.side} ${row.symbol}`) },
     { name: "side", title: "Side", cls: "wide-only", cell: (row) => side(row.side) },
     { name: "symbol", title: "Instrument", cls: "wide-only", cell: (row) => row.symbol },
     { name: "state", title: "State", cell: (row) => badge(row.state) },

@@ -47,7 +47,7 @@ const table = new Table(by("table"), {
     { name: "quantity", title: "Quantity", cls: "num wide-only", sort: (row) => Number(cell(row, "quantity")), cell: (row) => quantity(cell(row, "quantity")) },
     { name: "filled", title: "Filled", cls: "num wide-only", sort: (row) => Number(cell(row, "filled")), cell: (row) => quantity(cell(row, "filled")) },
     ...HOPS.map(([name, title, to, from]) => ({ name, title: title === "At its end" ? "Filled +" : `${title} +`, cls: "num wide-only", sort: (row) => hop(row, to, from) ?? -1, cell: (row) => ms(hop(row, to, from)) })),
-    { name: "fall", title: "Way of the order", cls: "wide-only", cell: fall },
+    { name: "fall", title: "Way", cls: "wide-only", cell: fall },
     { name: "why", title: "Why", cell: (row) => el("span", { title: why(row), class: "mute clamp" }, why(row)) },
   ],
 });

@@ -46,9 +46,9 @@ export const badge = (state) => el("span", { class: `badge is-${tone(state)}` },
 export const dot = (state) => el("i", { class: `dot is-${tone(state)}` });
 export const side = (name) => el("span", { class: name }, name);
 export const accountLink = (account, text) => el("a", { href: `/followers/${encodeURIComponent(account)}`, title: account }, text || account);
-export function accountPair(account, more = "") {
+export function accountPair(account, more = "", phone = "") {
   const [venue, user] = [account.slice(0, account.indexOf(":")), account.slice(account.indexOf(":") + 1)];
-  return el("span", { class: "pair" }, el("b", {}, accountLink(account, user)), el("small", {}, more ? `${venue} · ${more}` : venue));
+  return el("span", { class: "pair" }, el("b", {}, accountLink(account, user)), el("small", {}, more ? `${venue} · ${more}` : venue, phone ? el("span", { class: "phone-only" }, ` · ${phone}`) : null));
 }
 
 export function toast(text, bad = false) {
