@@ -172,21 +172,21 @@ async def _amend(system: System, step: Step, job: dict[str, Any], killer: Killer
 
 async def _fill(system: System, step: Step, job: dict[str, Any], killer: Killer) -> None:
     """So that `share` of the account's resting order is filled in all; nothing if nothing rests there."""
-    name = f"{job['name']}.{step['who']}"
-    answer = await _venue(system, job, "GET", f"orders?account={name}")
-    for order in answer["orders"]:
-        if order["status"] != "open" or order["limit_price"] is None or order["symbol"] != step["symbol"]:
+    for order in await _open_orders(system, job, step):
+        if order["limit_price"] is None:
             continue
         wanted = Decimal(order["volume"]) * Decimal(step["share"]) - Decimal(order["filled"])
         wanted = wanted.quantize(Decimal("1E-5")) if step["share"] != "1" else wanted
         if wanted > 0:
-            await _venue(system, job, "POST", "fill", {"order_id": order["order_id"], "volume": str(wanted)})
+            body = {"order_id": order["order_id"], "volume": str(wanted)}
+            await _venue(system, job, "POST", "fill", body, who=step["who"])
         killer.boundary("market: an order was met")
         await _seen(system, order["client_id"], Decimal(order["filled"]) + max(wanted, Decimal(0)))
 
 
 async def _price(system: System, step: Step, job: dict[str, Any], killer: Killer) -> None:
-    await _venue(system, job, "POST", "price", {"symbol": step["symbol"], "price": step["price"]})
+    for venue in job["admin"]:
+        await _ask(f"{job['admin'][venue]}/sim/price", "POST", {"symbol": step["symbol"], "price": step["price"]})
     killer.boundary("market: the price has moved")
     if not step.get("ends", True):
         return
@@ -195,7 +195,46 @@ async def _price(system: System, step: Step, job: dict[str, Any], killer: Killer
         await asyncio.sleep(0.02)
 
 
-_ACTS = {"place": _place, "cancel": _cancel, "amend": _amend, "fill": _fill, "price": _price}
+async def _expire(system: System, step: Step, job: dict[str, Any], killer: Killer) -> None:
+    """The venue ends the account's resting order, as its time is up."""
+    for order in await _open_orders(system, job, step):
+        await _venue(system, job, "POST", "expire", {"order_id": order["order_id"]}, who=step["who"])
+        killer.boundary("market: an order's time was up")
+        until = time.monotonic() + CALM_MAX_S
+        while order["client_id"] in system.ledger.state.orders and time.monotonic() < until:
+            await asyncio.sleep(0.02)
+
+
+async def _stands(system: System, step: Step, job: dict[str, Any], killer: Killer) -> None:
+    """Note which followers do not have the one order of this side at their venue that the master's asks for, once the
+    ledger knows of everything that has ended there."""
+    def known() -> set[tuple[str, str]]:
+        orders = system.ledger.state.orders.values()
+        return {(r.account, r.order_id) for r in orders if r.side == step["side"] and r.role is not Role.MASTER}
+
+    until = time.monotonic() + CALM_MAX_S
+    while True:
+        await calm(system)
+        before = known()
+        there = await _all_open(system, job, step)
+        ended = [order_id for account, order_id in before if order_id not in there.get(account, ())]
+        if (before == known() and not ended) or time.monotonic() > until:
+            break
+        await asyncio.sleep(0.02)
+    note = Path(job["world"]) / "missing"
+    missing = json.loads(note.read_text()) if note.exists() else []
+    if any(r.role is Role.MASTER and r.side == step["side"] for r in system.ledger.state.orders.values()):
+        missing += [
+            f"{account} has {len(orders)} resting orders to {step['side']} and the master one"
+            for account, orders in there.items() if len(orders) != 1
+        ]  # fmt: skip
+    note.write_text(json.dumps(missing))
+
+
+_ACTS = {
+    "place": _place, "cancel": _cancel, "amend": _amend, "fill": _fill, "price": _price, "expire": _expire,
+    "stands": _stands,
+}  # fmt: skip
 
 
 # -- what they stand on ------------------------------------------------------------------------------------------------
@@ -211,12 +250,32 @@ async def _seen(system: System, order_id: str, filled: Decimal) -> None:
         await asyncio.sleep(0.02)
 
 
+async def _open_orders(system: System, job: dict[str, Any], step: Step) -> list[dict[str, Any]]:
+    """What `who` has open in the market at its venue."""
+    answer = await _venue(system, job, "GET", f"orders?account={job['name']}.{step['who']}", who=step["who"])
+    return [o for o in answer["orders"] if o["status"] == "open" and o["symbol"] == step["symbol"]]
+
+
+async def _all_open(system: System, job: dict[str, Any], step: Step) -> dict[str, list[str]]:
+    """The client ids of what each enabled follower has open on this side."""
+    found = {}
+    for account, member in system.engine.services.roster.followers.items():
+        if member.terms.enabled:
+            orders = await _open_orders(system, job, {**step, "who": account.partition(":")[2]})
+            found[account] = [order["client_id"] for order in orders if order["side"] == step["side"]]
+    return {str(account): orders for account, orders in found.items()}
+
+
 async def _venue(
-    system: System, job: dict[str, Any], verb: str, call: str, body: dict[str, Any] | None = None
+    system: System, job: dict[str, Any], verb: str, call: str, body: dict[str, Any] | None = None, *, who: str
 ) -> dict[str, Any]:
-    """One admin call of the simulated venue that the master is at."""
-    venue = venue_of(_master(system))
-    url = f"{job['admin'][venue]}/sim/{call}"
+    """One admin call of the simulated venue that this user is at."""
+    accounts = [_master(system), *system.engine.services.roster.followers]
+    venue = next(venue_of(account) for account in accounts if account.partition(":")[2] == who)
+    return await _ask(f"{job['admin'][venue]}/sim/{call}", verb, body)
+
+
+async def _ask(url: str, verb: str, body: dict[str, Any] | None) -> dict[str, Any]:
     request = urllib.request.Request(url, None if body is None else json.dumps(body).encode(), method=verb)
 
     def ask() -> dict[str, Any]:

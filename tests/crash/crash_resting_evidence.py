@@ -55,6 +55,8 @@ def examine_resting(world: World) -> Findings:
         ledger = {record["order_id"]: record for record in reversed(reader.orders(limit=10_000))}
         signals = reader.signals(limit=10_000)[::-1]
         found.wrong += [f"parked: {row}" for row in reader.parked()]
+    missing = world.folder / "missing"
+    found.lost += json.loads(missing.read_text()) if missing.exists() else []
     _once(world, at_venue, ledger, found)
     for record in ledger.values():
         if record["ended_at"] is None:

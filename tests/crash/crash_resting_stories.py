@@ -21,22 +21,29 @@ Step = dict[str, Any]
 
 # Liquid enough that a fortieth of the master's order is above every minimum and many steps of the lot.
 SYMBOLS = {
-    "kraken": ("BTC/USD", "ETH/USD", "SOL/USD", "XRP/USD", "LTC/USD", "LINK/USD", "AVAX/USD", "DOT/USD"),
+    "kraken": ("BTC/USD", "ETH/USD", "SOL/USD", "XRP/USD", "LTC/USD"),
     "binance": ("BTC/USDT", "ETH/USDT", "SOL/USDT", "LTC/USDT", "LINK/USDT", "AVAX/USDT", "DOT/USDT", "XRP/USDT"),
     "coinbase": ("BTC/USD", "ETH/USD", "SOL/USD", "LTC/USD", "LINK/USD", "AVAX/USD", "DOT/USD", "XRP/USD"),
-    "alpaca": ("BTC/USD", "ETH/USD", "SOL/USD", "LTC/USD", "LINK/USD", "AVAX/USD", "DOT/USD", "XRP/USD"),
+    "alpaca": ("BTC/USD", "ETH/USD", "SOL/USD", "LTC/USD", "XRP/USD"),
     "okx": ("BTC/USDT", "ETH/USDT", "SOL/USDT", "LTC/USDT", "LINK/USDT", "AVAX/USDT", "DOT/USDT", "XRP/USDT"),
 }
+# The master is at the first and its followers are at the second, in markets that both have to themselves.
+PAIRS = {"kraken > alpaca": ("LINK/USD", "AVAX/USD", "DOT/USD")}
 USD = "900"
 
 
 @dataclass(frozen=True, slots=True)
 class Market:
-    """A market that one world has to itself."""
+    """A market that one world has to itself, at the master's venue and at `beyond`, where its followers are."""
 
     venue: str
     symbol: str
     price: Decimal
+    beyond: str = ""
+
+    @property
+    def venues(self) -> list[str]:
+        return [venue for venue in (self.venue, self.beyond) if venue]
 
     def at(self, percent: str) -> str:
         """The price so many percent away from where it stands."""
@@ -55,16 +62,28 @@ class Markets:
             prices = venue.call("GET", "price", venue=name)
             for symbol in (symbol for symbol in symbols if symbol != but):
                 self._free[name].put(Market(name, symbol, Decimal(prices[symbol]["last"])))
+        for pair, symbols in PAIRS.items():
+            self._free[pair] = queue.Queue()
+            here, beyond = pair.split(" > ")
+            prices = venue.call("GET", "price", venue=here)
+            for symbol in symbols:
+                market = Market(here, symbol, Decimal(prices[symbol]["last"]), beyond)
+                self._set_back(market)
+                self._free[pair].put(market)
 
     @contextlib.contextmanager
     def lent(self, venue: str) -> Iterator[Market]:
-        """A market at its usual price, which it gets back in the end."""
+        """A market of a venue or a pair at its usual price, which it gets back in the end."""
         market = self._free[venue].get()
         try:
             yield market
         finally:
-            self._venue.call("POST", "price", {"symbol": market.symbol, "price": str(market.price)}, venue)
+            self._set_back(market)
             self._free[venue].put(market)
+
+    def _set_back(self, market: Market) -> None:
+        for venue in market.venues:
+            self._venue.call("POST", "price", {"symbol": market.symbol, "price": str(market.price)}, venue)
 
 
 def amended(market: Market) -> list[Step]:
@@ -125,6 +144,41 @@ def at_stop(market: Market) -> list[Step]:
     return bracket(market, "-2.2")
 
 
+def timed_out(market: Market) -> list[Step]:
+    """The venue ends a follower's bid and then its offer, whose time is up, while the master's rest on."""
+    return [
+        {"act": "place", "id": "bid", "side": "buy", "usd": USD, "kind": "limit", "limit": market.at("-0.3")},
+        {"act": "fill", "who": "alice_smith", "share": "0.4"},
+        {"act": "expire", "who": "alice_smith"},
+        {"act": "stands", "side": "buy"},
+        {"act": "amend", "of": "bid", "limit": market.at("-0.1")},
+        {"act": "expire", "who": "bob_jones"},
+        {"act": "fill", "who": "master", "share": "1"},
+        {"act": "place", "id": "stop", "side": "sell", "whole": True, "kind": "stop", "stop": market.at("-3")},
+        {"act": "expire", "who": "bob_jones"},
+        {"act": "expire", "who": "alice_smith"},
+        {"act": "stands", "side": "sell"},
+        *leave(),
+    ]
+
+
+def beside(market: Market) -> list[Step]:
+    """The master adds to a position whose stop rests, and bids for more beside it. Its followers are at a venue that
+    takes nothing beside a stop."""
+    return [
+        {"act": "place", "id": "buy", "side": "buy", "usd": USD},
+        {"act": "place", "id": "stop", "side": "sell", "whole": True, "kind": "stop", "stop": market.at("-2")},
+        {"act": "place", "id": "more", "side": "buy", "usd": USD},
+        {"act": "stands", "side": "sell"},
+        {"act": "place", "id": "bid", "side": "buy", "usd": USD, "kind": "limit", "limit": market.at("-0.2")},
+        {"act": "expire", "who": "bob_jones"},
+        {"act": "fill", "who": "master", "share": "1"},
+        {"act": "stands", "side": "sell"},
+        {"act": "price", "price": market.at("-2.2"), "calm": False},
+        *leave(),
+    ]
+
+
 def leave() -> list[Step]:
     """Whatever became of the rest: the master takes its orders back, and sells what it has."""
     return [
@@ -136,17 +190,28 @@ def leave() -> list[Step]:
 STORIES: dict[str, Callable[[Market], list[Step]]] = {
     "amended": amended, "taken back": taken_back, "hasty": hasty, "at profit": at_profit, "at stop": at_stop,
 }  # fmt: skip
+# Those of one venue alone, and of a pair.
+SPECIAL: dict[str, dict[str, Callable[[Market], list[Step]]]] = {
+    "alpaca": {"timed out": timed_out}, "kraken > alpaca": {"beside": beside},
+}  # fmt: skip
 
 
-def cast_at(venue: str) -> Cast:
-    """A master, two followers whose share is large enough for every minimum, and one who is not enabled."""
+def stories(venue: str) -> dict[str, Callable[[Market], list[Step]]]:
+    """The stories that a venue, or a pair, has."""
+    return {**({} if venue in PAIRS else STORIES), **SPECIAL.get(venue, {})}
+
+
+def cast_at(venue: str, beyond: str = "") -> Cast:
+    """A master, two followers whose share is large enough for every minimum, and one who is not enabled; those at
+    `beyond`, if it is given."""
     cast = all_at(venue)
-    return replace(cast, members=tuple(member for member in cast.members if member.user != "carol_white"))
+    members = [member for member in cast.members if member.user != "carol_white"]
+    return replace(cast, members=tuple(replace(member, venues=(beyond or venue,)) for member in members))
 
 
 def resting_world(lab: Lab, name: str, market: Market, steps: list[Step]) -> World:
     """A world that tells these steps in its market."""
-    return at_rest(lab.world(name, in_market(steps, market), cast_at(market.venue)), market)
+    return at_rest(lab.world(name, in_market(steps, market), cast_at(market.venue, market.beyond)), market)
 
 
 def in_market(steps: list[Step], market: Market) -> list[Step]:
@@ -157,5 +222,5 @@ def at_rest(world: World, market: Market) -> World:
     """The same world, whose worker is told of steps that rest."""
     with (world.folder / "copytrade.yaml").open("a") as settings:
         settings.write(SETTINGS)
-    world.more = {"admin": {market.venue: world.venue.urls[market.venue]}}
+    world.more = {"admin": {venue: world.venue.urls[venue] for venue in market.venues}}
     return world
