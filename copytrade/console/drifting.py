@@ -232,5 +232,5 @@ def _show_repairs(result: Json) -> None:
         print("there was nothing to do")
         return
     for copy in result["copies"]:
-        why = f"{copy['reason_text']} {copy['detail']}".rstrip()
+        why = copy["reason_text"] + (f" ({copy['detail']})" if copy["detail"] else "")
         print(f"    {copy['account']}: {copy['side']} {copy['quantity']} {copy['instrument']}: {copy['state']}; {why}")

@@ -179,7 +179,7 @@ _TEXTS: dict[Reason, str] = {
     Reason.ROUNDED_UP: "rounded up to the venue's minimum, within the cap",
     Reason.CATCHING_UP: "what a resting copy lacked when the master's order had come to its end",
     Reason.FRACTION_OF_POSITION: "the master's share of its position, applied to the copied one",
-    Reason.WHOLE_POSITION: "the whole copied position, as the master is out",
+    Reason.WHOLE_POSITION: "the whole copied position",
     Reason.BY_OPERATOR: "asked for by the operator",
     Reason.MASTER_ORDER: "the master's own order",
 }

@@ -49,6 +49,8 @@ def test_one_follower_is_flattened_and_the_report_says_why_it_lags(world: World,
         assert "by_hand" in text.out
         assert "nothing to do" in world.command("reconcile").out
         assert world.json("flatten", user)["signals"] == []
+        told = world.command("flatten", accounts[1].split(":")[1]).out
+        assert "; the whole copied position (of " in told, "the master is not out, and the detail is told apart"
 
     if with_worker:
         with world.worker():
