@@ -198,7 +198,7 @@ def run_users(paths: Paths, *, as_json: bool) -> int:
         return 0
     rows = [
         (
-            u["account"], u["name"], u["mode"] if u["enabled"] else "not enabled", u["multiplier"],
+            u["account"], u["name"], _modes(u), u["multiplier"],
             u["max_user_risk"] or loaded.settings.copying.max_user_risk, _two_digits(u["equity"]),
             clock_time(u["equity_at"]),
         )
@@ -207,6 +207,12 @@ def run_users(paths: Paths, *, as_json: bool) -> int:
     columns = ("account", "name", "mode", "multiplier", "max risk", "equity", "read at (UTC)")
     print_table("Followers", columns, rows, f"no followers in {paths.users}")
     return 0
+
+
+def _modes(user: dict[str, Any]) -> str:
+    """The follower's, and those of single instruments."""
+    own = user["mode"] if user["enabled"] else "not enabled"
+    return "; ".join([own, *(f"{symbol} {mode}" for symbol, mode in sorted(user["instruments"]["modes"].items()))])
 
 
 def _read(

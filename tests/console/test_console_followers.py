@@ -41,6 +41,7 @@ def test_single_instruments_have_modes_of_their_own(world: World) -> None:
     world.json("close-only", "alice_smith", "--instrument", "BTC/USD")
     assert modes() == {"BTC/USD": "close_only", "ETH/USD": "disarmed"}
     assert world.users()[0].get("mode", "active") == "active"
+    assert "active; BTC/USD close_only; ETH/USD disarmed" in " ".join(world.command("users", COLUMNS="300").out.split())
     notes = world.json("resume", "alice_smith")["notes"]
     assert "BTC/USD (close_only), ETH/USD (disarmed): resume --instrument ends it" in notes[0]
     world.json("resume", "alice_smith", "--instrument", "ETH/USD")
