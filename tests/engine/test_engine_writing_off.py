@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from world import Desk, World, follower
 
 from copytrade.console import drifting
+from copytrade.console.statement import Asked, run_statement
 from copytrade.copying.drift import ByHand, DriftRow, Repair
 from copytrade.domain.errors import BadRequest
 from copytrade.domain.ids import signal_id
@@ -80,6 +82,24 @@ async def test_at_the_operators_word_and_the_rest_follows_the_master_out(tmp_pat
         assert verify(world.paths.ledger).ok
         async with world.trading() as desk:
             assert await row(desk) is None
+
+
+async def test_the_statement_tells_what_was_written_off(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with World(tmp_path, followers=TWO) as world:
+        async with world.trading() as desk:
+            await desk.buy("1000")
+            await desk.settled()
+            take_away(world, "0.0015")
+            await desk.engine.reconciler.write_off(ALICE, "by the operator")
+            await desk.sell("0.01")
+            await desk.settled()
+        capsys.readouterr()
+        asked = Asked("alice_smith", None, "json", None, ["BTC/USD=50000"])
+        assert run_statement(world.paths, asked, world.clock.utc()) == 0
+        (told,) = json.loads(capsys.readouterr().out)
+        assert [each["quantity"] for each in told["instruments"]] == ["0.00025"]
+        assert {each["cause"]: D(each["quantity"]) for each in told["causes"]} == {"by_hand": D("-0.00075")}
+        assert "0.0015 was written off" in " ".join(told["notes"])
 
 
 async def test_exits_that_were_kept_for_it_end_with_a_reason(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from copytrade.statements.fees import FeePeriod, performance_fee
 from copytrade.statements.payments import inferred, listed, within
 from copytrade.statements.profit import Book, CostMethod, Valued, profits
 from copytrade.statements.returns import time_weighted
-from copytrade.statements.values import Month, Payment, Point, Trade
+from copytrade.statements.values import Gone, Month, Payment, Point, Trade
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 NOVEMBER = Month(2026, 11)
@@ -64,6 +64,26 @@ def test_two_parts_of_a_time_add_up_to_the_whole(history: list[Trade], price: De
         whole, _ = profits(history, START, end, prices, prices, method)
         parts = [row.profit for row in (*first, *second) if row.profit is not None]
         assert abs(sum(parts, D(0)) - sum((row.profit or D(0) for row in whole), D(0))) < CLOSE
+
+
+@given(trades(), amounts, st.integers(0, 15), st.sampled_from([D("0.3"), D(1)]))
+def test_what_the_owner_took_away_is_in_no_profit(
+    history: list[Trade], price: Decimal, at: int, share: Decimal
+) -> None:
+    """It leaves at its cost: nothing is realised by it, and what is left is held at what that has cost."""
+    prices, end = {"BTC/USD": Valued(price, None)}, minutes(at * 100) + timedelta(minutes=1)
+    history = history[:at]
+    for method in CostMethod:
+        before, _ = profits(history, START, end, prices, prices, method)
+        held = sum((row.quantity for row in before), D(0))
+        gone = [Gone(minutes(at * 100), "BTC/USD", held * share)] if held else []
+        after, listed_trades = profits(history, START, end, prices, prices, method, gone)
+        assert listed_trades == sorted(history, key=lambda t: t.at)
+        assert sum((row.realised for row in after), D(0)) == sum((row.realised for row in before), D(0))
+        assert abs(sum((row.quantity for row in after), D(0)) - held * (1 - share)) < CLOSE
+        if method is CostMethod.AVERAGE:
+            left = sum((row.cost for row in before), D(0)) * (1 - share)
+            assert abs(sum((row.cost for row in after), D(0)) - left) < CLOSE
 
 
 @given(
