@@ -119,7 +119,7 @@ _TEXTS: dict[Reason, str] = {
     Reason.NOT_ALLOWED: "the follower's own list excludes this instrument",
     Reason.NOT_TRADABLE_NOW: "the venue does not take such orders for this instrument now",
     Reason.QUOTE_DIFFERS: "the instrument is not quoted in the currency that the account is measured in",
-    Reason.KIND_NOT_OFFERED: "the follower's venue has neither this kind of order nor a stand-in for it",
+    Reason.KIND_NOT_OFFERED: "the venue has neither this kind of order nor a stand-in for it",
     Reason.BELOW_MINIMUM: "the size is under the venue's minimum",
     Reason.NOTHING_TO_CLOSE: "there is no copied position to close",
     Reason.NO_FREE_CASH: "there is no free cash",

@@ -187,7 +187,10 @@ class MasterDesk:
         asked = Asked(kind, side, effect, limit, stop)
         form = form_at(asked, instrument, services.kinds(instrument, kind), services.rules.stop_limit_gap)
         if form is None:
-            raise Refused(Reason.KIND_NOT_OFFERED, f"{instrument.venue} has no {kind} orders in {instrument.symbol}")
+            detail = f"{instrument.venue} has no {kind} orders in {instrument.symbol}"
+            if kind is OrderKind.BRACKET and side is Side.BUY:
+                detail += "; a bracket that sells has a stand-in: buy first, and put it around what was bought"
+            raise Refused(Reason.KIND_NOT_OFFERED, detail)
         return form
 
     def _instrument(self, request: TradeRequest) -> Instrument:
@@ -249,6 +252,8 @@ class MasterDesk:
             if request.side is not Side.SELL:
                 raise BadRequest("only a sell can be of the whole position")
             quantity = position
+            if not quantity:
+                raise BadRequest(f"there is no position in {instrument.symbol} to sell: positions shows what is held")
         elif request.quantity is not None:
             quantity = request.quantity
         else:
@@ -270,7 +275,9 @@ class MasterDesk:
             return
         cost = quantity * price
         if self.guards.max_order is not None and cost > self.guards.max_order:
-            raise Refused(Reason.OVER_MASTER_LIMIT, f"{cost} {instrument.quote} is over {self.guards.max_order}")
+            raise Refused(
+                Reason.OVER_MASTER_LIMIT, f"{cost.value:.2f} {instrument.quote} is over {self.guards.max_order}"
+            )
         assert balances is not None
         if balances.currency != instrument.quote:
             raise Refused(Reason.QUOTE_DIFFERS, f"{instrument.symbol} against {balances.currency}")
