@@ -149,7 +149,10 @@ class AccountContract:
 
     async def test_cancelling_what_is_over_is_no_error(self, lab):
         outcome = await lab.account.place(lab.order(), let_through)
+        before = await lab.account.execution(outcome.venue_order_id)
         await lab.account.cancel(outcome.venue_order_id)
+        after = await lab.account.execution(outcome.venue_order_id)
+        assert (after.status, after.quantity) == (ExecutionStatus.FILLED, before.quantity)
 
     async def test_balances(self, lab):
         first = await lab.account.balances()

@@ -136,7 +136,9 @@ def test_what_is_not_offered_is_said_in_words(tab: Tab) -> None:
     page = tab.go("/followers/kraken%3Aalice_smith")
     page.click("text=Reconcile")
     page.click("dialog button.primary")
-    page.wait_for_selector(".toast.bad >> text=this version")
+    said = page.wait_for_selector(".toast.bad >> text=this version")
+    assert said is not None
+    assert said.is_visible()
     tab.complaints = [line for line in tab.complaints if "501" not in line]  # the browser's own note of the answer
 
 
