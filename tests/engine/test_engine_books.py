@@ -169,7 +169,7 @@ BAD_WISHES: dict[str, tuple[TradeRequest, str]] = {
     "nothing": (_wish(usd=Amount.of("0")), "above zero"),
     "less than nothing": (_wish(quantity=Quantity.of("-1")), "above zero"),
     "the whole of a buy": (_wish(whole=True), "only a sell"),
-    "the whole of nothing": (_wish(whole=True, side=Side.SELL), "above zero"),
+    "the whole of nothing": (_wish(whole=True, side=Side.SELL), "there is no position in BTC/USD"),
 }
 REFUSED_WISHES: dict[str, tuple[TradeRequest, Reason]] = {
     "more than the guard": (_wish(usd=Amount.of("6000")), Reason.OVER_MASTER_LIMIT),
