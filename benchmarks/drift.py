@@ -14,11 +14,13 @@ import json
 import logging
 import random
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -29,8 +31,12 @@ sys.path[:0] = [str(REPO), str(REPO / "tests" / "support")]
 from drift_tally import Tally, count_ends  # noqa: E402
 from drift_venues import VENUES, Link  # noqa: E402
 from drift_world import DriftWorld, Master, calm, cash_of, lift_limits, mixed_followers  # noqa: E402
+from world import Desk  # noqa: E402
 
 _LOOK_EVERY = 50  # acts; one look reads every balance
+_SAY_EVERY = 100
+_INTERIM_EVERY = 500
+_CALM_SHARE = 0.35  # of the acts are waited for to their end; the others come one upon the other
 
 
 class VenuesProcess:
@@ -67,33 +73,84 @@ class VenuesProcess:
         self._process.stdout.close()
 
 
-async def trade(world: DriftWorld, seed: int, actions: int, tally: Tally, acts: Counter[str]) -> dict[str, Any]:
-    chance, began = random.Random(seed), time.monotonic()
-    async with world.trading() as desk:
-        gc.freeze()
-        world.set_faults()
-        master = Master(desk, world, chance, acts)
-        for number in range(1, actions + 1):
-            await master.act()
-            if chance.random() < 0.35:
-                await calm(desk, world)
-            if number % _LOOK_EVERY == 0:
-                await calm(desk, world)
-                await tally.look_at_everybody(master)
-                world.top_up()
-            if number % 100 == 0:
-                at_s = time.monotonic() - began
-                _say(f"{number} acts, {at_s:.0f} s, {tally.rows} rows, slow: {world.slow[-1:]}", tally)
-        await calm(desk, world)
-        await tally.look_at_everybody(master)
-        await tally.close_everything(master)
-        taken, doubled = world.orders(), world.doubled()
-        ends = await asyncio.to_thread(count_ends, desk, world.paths.ledger)
-    return {"orders": taken, "doubled": doubled, **ends}
+@dataclass
+class Run:
+    """One run, and what it has come to so far."""
 
+    world: DriftWorld
+    asked: argparse.Namespace
+    tally: Tally = field(default_factory=Tally)
+    acts: Counter[str] = field(default_factory=Counter)
+    began: float = field(default_factory=time.monotonic)
+    found: dict[str, Any] = field(default_factory=dict)
 
-def _say(text: str, tally: Tally) -> None:
-    print(f"{text}, {len(tally.unexplained)} unexplained {tally.unexplained[-1:]}", file=sys.stderr, flush=True)
+    async def trade(self, venues: VenuesProcess) -> None:
+        """All acts, and everybody out of the market in the end. SIGINT or SIGTERM ends the acts early, no more."""
+        chance, enough = random.Random(self.asked.seed), asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, enough.set)
+        async with self.world.trading() as desk:
+            gc.freeze()
+            self.world.set_faults()
+            master = Master(desk, self.world, chance, self.acts)
+            while master.number < self.asked.actions and not enough.is_set():
+                await master.act()
+                if chance.random() < _CALM_SHARE:
+                    await calm(desk, self.world)
+                if master.number % _LOOK_EVERY == 0:
+                    await calm(desk, self.world)
+                    await self.tally.look_at_everybody(master)
+                    self.world.top_up()
+                if master.number % _SAY_EVERY == 0:
+                    self._say()
+                if self.asked.interim is not None and master.number % _INTERIM_EVERY == 0:
+                    await self._count(desk)
+                    self.asked.interim.write_text(json.dumps(self.report(venues), indent=2) + "\n", encoding="utf-8")
+            await calm(desk, self.world)
+            await self.tally.look_at_everybody(master)
+            await self.tally.close_everything(master)
+            await self._count(desk)
+
+    async def _count(self, desk: Desk) -> None:
+        """What venues and ledger say, with nothing on its way."""
+        await calm(desk, self.world)
+        taken, doubled = self.world.orders(), self.world.doubled()
+        self.found = {"orders": taken, "doubled": doubled, **await asyncio.to_thread(count_ends, desk, self.world)}
+
+    def _say(self) -> None:
+        wrong, seconds = self.tally.unexplained, time.monotonic() - self.began
+        text = f"{sum(self.acts.values())} acts, {seconds:.0f} s, {self.tally.rows} rows, {len(wrong)} unexplained"
+        print(text, wrong[-1:], f"slow: {self.world.slow[-1:]}", file=sys.stderr, flush=True)
+
+    def report(self, venues: VenuesProcess) -> dict[str, Any]:
+        """The figures, as JSON values."""
+        tally, found, seconds = self.tally, dict(self.found), time.monotonic() - self.began
+        doubled = found.pop("doubled")
+        worker_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        by_cause = sorted(tally.worst.items(), key=lambda entry: -entry[1])
+        return {
+            "actions": sum(self.acts.values()), "of": dict(self.acts.most_common()),
+            "followers": self.asked.followers, "venues": len(self.world.links), "master": self.asked.master,
+            "seed": self.asked.seed, "seconds": round(seconds, 1), "orders_per_s": round(found["orders"] / seconds, 1),
+            "worker_cpu_s": round(time.process_time(), 1), **found,
+            "orders_that_the_ledger_does_not_know": found["orders"] - found["orders_in_ledger"],
+            "doubled": len(doubled), "unexplained": tally.unexplained[:50], "rows": tally.rows,
+            "rows_that_add_up_exactly": tally.exact, "looks_taken_again": tally.read_again,
+            "causes": dict(tally.causes.most_common()), "worst_error_share_of_equity": f"{tally.worst_share:.4%}",
+            "ideal_over_master_share": tally.spread_of_ideals(),
+            "worst_share_of_equity_by_cause": {cause: f"{share:.6%}" for cause, share in by_cause},
+            "worst_rounding_in_lot_steps_per_order": f"{tally.worst_rounding:.3f}",
+            "slow": self.world.slow[:20], "slow_times": len(self.world.slow),
+            "alerts": dict(self.world.alerts.most_common(12)),
+            "peak_mb": {"worker": worker_mb, "venues": venues.peak_mb()},
+        }  # fmt: skip
+
+    @property
+    def right(self) -> bool:
+        """Whether everything was explained, and nothing doubled or lost."""
+        unknown = self.found["orders"] - self.found["orders_in_ledger"]
+        wrong = self.tally.unexplained or self.found["doubled"] or unknown or any(self.found["lost"].values())
+        return not wrong and self.tally.exact == self.tally.rows > 0
 
 
 def main() -> int:
@@ -102,39 +159,21 @@ def main() -> int:
     parser.add_argument("--followers", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--master", choices=VENUES, default="kraken", help="the master's venue")
+    parser.add_argument("--interim", type=Path, help="where to write the report so far, every 500 acts")
     asked = parser.parse_args()
-    logging.basicConfig(level=logging.ERROR)
+    logging.basicConfig(level=logging.CRITICAL)
     lift_limits()
     gc.set_threshold(50_000, 20, 100)
     followers = mixed_followers(asked.followers, asked.seed)
-    tally, acts, began = Tally(), Counter[str](), time.monotonic()
     with (
         tempfile.TemporaryDirectory() as folder,
         VenuesProcess(asked.seed, cash_of(followers, asked.master)) as venues,
     ):
-        world = DriftWorld(Path(folder), venues.links, followers, master=asked.master)
-        found = asyncio.run(trade(world, asked.seed, asked.actions, tally, acts))
-        venues_mb = venues.peak_mb()
-    seconds = time.monotonic() - began
-    doubled, lost = found.pop("doubled"), found["lost"]
-    unknown = found["orders"] - found["orders_in_ledger"]
-    report = {
-        "actions": sum(acts.values()), "of": dict(acts.most_common()), "followers": asked.followers,
-        "venues": len(VENUES), "master": asked.master, "seed": asked.seed, "seconds": round(seconds, 1),
-        "orders_per_s": round(found["orders"] / seconds, 1), **found, "orders_that_the_ledger_does_not_know": unknown,
-        "doubled": len(doubled), "unexplained": tally.unexplained[:50], "rows": tally.rows,
-        "rows_that_add_up_exactly": tally.exact, "looks_taken_again": tally.read_again,
-        "causes": dict(tally.causes.most_common()),
-        "worst_error_share_of_equity": f"{tally.worst_share:.4%}",
-        "ideal_over_master_share": tally.spread_of_ideals(),
-        "worst_share_of_equity_by_cause": {c: f"{s:.6%}" for c, s in sorted(tally.worst.items(), key=lambda e: -e[1])},
-        "worst_rounding_in_lot_steps_per_order": f"{tally.worst_rounding:.3f}",
-        "slow": world.slow[:20], "slow_times": len(world.slow), "alerts": dict(world.alerts.most_common(12)),
-        "peak_mb": {"worker": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, "venues": venues_mb},
-    }  # fmt: skip
+        run = Run(DriftWorld(Path(folder), venues.links, followers, master=asked.master), asked)
+        asyncio.run(run.trade(venues))
+        report = run.report(venues)
     print(json.dumps(report, indent=2))
-    wrong = tally.unexplained or doubled or unknown or any(lost.values()) or tally.exact != tally.rows
-    return 1 if wrong or not tally.rows else 0
+    return 0 if run.right else 1
 
 
 if __name__ == "__main__":

@@ -11,8 +11,7 @@ Quantities are plain decimals of the base asset, kept to 18 digits behind the po
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
 from enum import StrEnum
 
@@ -244,7 +243,8 @@ class DriftFold:
     def copy(self) -> DriftFold:
         """A fold that goes its own way from here."""
         other = DriftFold(self._lot_step, self._gone)
-        other.drifts, other._resting = deepcopy(self.drifts), dict(self._resting)
+        other.drifts = {symbol: replace(drift, causes=dict(drift.causes)) for symbol, drift in self.drifts.items()}
+        other._resting = dict(self._resting)
         return other
 
     def ahead(self) -> DriftFold:

@@ -38,7 +38,7 @@ async def run(root: Path, seed: int, actions: int, master_venue: str = "kraken")
                     await tally.look_at_everybody(master)
                     world.top_up()
             await tally.close_everything(master)
-            found = count_ends(desk, world.paths.ledger)
+            found = count_ends(desk, world)
             assert not any(found["lost"].values()), found
             assert not found["held"], found
             assert world.orders() == found["orders_in_ledger"]

@@ -6,10 +6,9 @@ import sqlite3
 from collections import Counter
 from dataclasses import dataclass, field
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
-from drift_world import BASES, Master, calm, market
+from drift_world import BASES, DriftWorld, Master, calm, market
 from world import Desk
 
 from copytrade.copying.drift import Cause, DriftRow, Repair, total
@@ -152,17 +151,16 @@ def price_of(master: Master, base: str) -> Decimal:
     return master.world.quote(master.world.master, base).bid
 
 
-def count_ends(desk: Desk, ledger: Path) -> dict[str, Any]:
+def count_ends(desk: Desk, world: DriftWorld) -> dict[str, Any]:
     """What the ledger says became of every order. `lost` are orders that never came to an end, and pairs of signal and
     follower without an answer."""
     followers = len(desk.engine.services.roster.followers)
     # `held` are exits that wait for the operator, each told in an alert.
-    with sqlite3.connect(f"file:{ledger}?mode=ro", uri=True) as rows:
+    with sqlite3.connect(f"file:{world.paths.ledger}?mode=ro", uri=True) as rows:
         states = dict(rows.execute("SELECT role || ' ' || state, count(*) FROM orders GROUP BY 1").fetchall())
         placed = rows.execute("SELECT count(*) FROM orders WHERE venue_order_id IS NOT NULL").fetchone()[0]
-        open_ = rows.execute(
-            "SELECT count(*) FROM orders WHERE ended_at IS NULL AND state != 'held'"
-        ).fetchone()[0]
+        query = "SELECT order_id FROM orders WHERE ended_at IS NULL AND state != 'held'"
+        open_ = [row[0] for row in rows.execute(query).fetchall()]
         query = "SELECT account, symbol, side, reason, detail, planned_at FROM orders WHERE state = 'held'"
         held = [" ".join(row) for row in rows.execute(query).fetchall()]
         signals = rows.execute("SELECT count(*) FROM signals").fetchone()[0]
@@ -172,7 +170,9 @@ def count_ends(desk: Desk, ledger: Path) -> dict[str, Any]:
             " (SELECT count(DISTINCT account) FROM orders WHERE orders.signal_id = signals.signal_id) != ?",
             [followers],
         ).fetchone()[0]
+    resting = {r.order_id for r in desk.ledger.state.orders.values() if r.kind.rests and r.cancel is None}
+    lost = sum(order_id not in resting for order_id in open_)
     return {
         "signals": signals, "orders_in_ledger": placed, "ends": states, "held": held,
-        "lost": {"orders_without_end": open_, "signals_unplanned": unplanned, "signals_unanswered": unanswered},
+        "lost": {"orders_without_end": lost, "signals_unplanned": unplanned, "signals_unanswered": unanswered},
     }  # fmt: skip

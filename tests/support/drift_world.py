@@ -49,14 +49,14 @@ SIZES = (40, 100, 333, 1_000, 2_500, 10_000, 77_777)
 MASTER_CASH = 10_000
 _NO_LIMIT = 1_000_000.0
 _VENUES: dict[str, Json] = {
-    "kraken": {"tier": "pro", "order_deadline_s": 2, "absence_settle_s": 0},
-    "coinbase": {"calls_per_s": 1_000, "public_calls_per_s": None, "token_life_s": 2, "absence_settle_s": 0},
+    "kraken": {"tier": "pro", "absence_settle_s": 0},
+    "coinbase": {"calls_per_s": 1_000, "public_calls_per_s": None, "absence_settle_s": 0},
     "alpaca": {
         "requests_per_minute": 100_000, "public_calls_per_s": None, "stocks": False, "late_order_s": 0.5,
         "late_exit_s": 0.5,
     },
-    "okx": {"order_deadline_s": 1, "absence_settle_s": 0},
-    "binance": {"order_deadline_s": 0.5, "absence_settle_s": 0},
+    "okx": {"absence_settle_s": 0},
+    "binance": {"order_deadline_s": 5, "absence_settle_s": 0},
 }  # fmt: skip
 _LONG_S = 5.0
 _CALM_WAIT_S = 300.0  # a venue that refuses an order of the other side has it tried again for as long as an entry lives
