@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from copytrade.domain.account import AccountId
 from copytrade.domain.money import NO_QUANTITY, Quantity
@@ -292,7 +292,7 @@ class _Kept:
             return [(_market(record), Chain(record.symbol, still_open, wanted, record.filled))]
         self._sum_up(own)
         rest = [entry for entry in self.entries if entry[0] != own]
-        sums = {market: replace(total) for market, total in self.sums.items()}
+        sums = {m: _Sum(t.symbol, t.wanted, t.filled, t.asked) for m, t in self.sums.items()}
         still: dict[str, list[OrderRecord]] = {}
         for _, begins, record in rest:
             market = _market(record)
