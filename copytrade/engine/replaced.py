@@ -1,8 +1,9 @@
 """Orders that took another's place at venues which change an order by cancelling it for a new one.
 
 Kraken's EditOrder and Binance's cancelReplace leave an order that is cancelled and another with an id of its own, and
-nothing in either names the other. What was cancelled by hand in the very moment in which an order of the same market
-and side came is what that order took the place of; should a quick hand have meant two orders, everybody gets the same.
+nothing in either names the other. What was cancelled by hand in the very moment in which an order of the same market,
+side and kind came is what that order took the place of; should a quick program have meant two orders, everybody gets
+the same.
 """
 
 from __future__ import annotations
@@ -11,13 +12,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from copytrade.domain.account import AccountId
-from copytrade.domain.order import OrderState, Side
+from copytrade.domain.order import OrderKind, OrderState, Side
 from copytrade.domain.state import OrderRecord
 from copytrade.domain.venue import ExecutionStatus, VenueOrder
 from copytrade.engine.ports import Ledger
 
 # The venue does both at once; its two times are of different moments of its work. A person takes longer.
-_SAME_MOMENT = timedelta(seconds=1)
+_SAME_MOMENT = timedelta(seconds=0.5)
 _CLOCKS = timedelta(milliseconds=200)  # by which the new order may seem to be the earlier
 _KEPT_MAX = 100  # cancelled orders; those of the last seconds are asked for
 
@@ -26,6 +27,7 @@ _KEPT_MAX = 100  # cancelled orders; those of the last seconds are asked for
 class _Cancelled:
     symbol: str
     side: Side
+    kind: OrderKind
     at: datetime
 
 
@@ -40,7 +42,7 @@ class Replaced:
     def saw(self, order_id: str, order: VenueOrder) -> None:
         """The venue says this of an order of the ledger's."""
         if order.status is ExecutionStatus.CANCELLED and order.kind.rests and order.ended_at is not None:
-            self._cancelled[order_id] = _Cancelled(order.symbol, order.side, order.ended_at)
+            self._cancelled[order_id] = _Cancelled(order.symbol, order.side, order.kind, order.ended_at)
             if len(self._cancelled) > _KEPT_MAX:
                 del self._cancelled[next(iter(self._cancelled))]
 
@@ -50,7 +52,7 @@ class Replaced:
             return None
         for order_id, cancelled in reversed(self._cancelled.items()):
             after = order.created_at - cancelled.at
-            alike = (cancelled.symbol, cancelled.side) == (order.symbol, order.side)
+            alike = (cancelled.symbol, cancelled.side, cancelled.kind) == (order.symbol, order.side, order.kind)
             if alike and -_CLOCKS <= after <= _SAME_MOMENT:
                 record = self._ledger.find(order_id)
                 if record is not None and self._open_to_change(record):

@@ -70,11 +70,11 @@ async def test_what_took_an_orders_place_while_nobody_worked_is_the_same_order_t
             await watching(desk)
             first = hand.buy("0.02", 45_000)
             await copied(desk, first)
-        second = hand.replace(first, "0.03", 45_500)
+        second = hand.replace(first, "0.021", 45_500)
         async with world.trading() as desk:
             await watching(desk)
             await copied(desk, second, AMENDED)
-            await until(lambda: resting(world, "alice_smith") == [("45500", D("0.003"))], "the copy has moved")
+            await until(lambda: resting(world, "alice_smith") == [("45500", D("0.0021"))], "the copy has moved")
             assert len(resting(world, "bob_jones")) == 1
 
 
