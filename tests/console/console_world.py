@@ -7,21 +7,21 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any, Self
 
+from console_fork import REPOSITORY, Forked
+
 from copytrade.ledger.reader import LedgerReader
 from copytrade.simulator.kraken import KrakenSimulator
 from copytrade.simulator.server import ServerThread
 
-REPOSITORY = Path(__file__).parents[2]
 WAIT_S = 60.0  # a bound for what has gone wrong; what goes right takes a few seconds even on a busy machine
 
 # A price that stands still and a venue that answers and fills at once: figures come out exact.
@@ -62,11 +62,8 @@ def wait_until(condition: Callable[[], Any], what: str, timeout_s: float = WAIT_
 class Program:
     """A process with its output as it comes, line by line. Ended with the `with` block at the latest."""
 
-    def __init__(self, arguments: Sequence[str], cwd: Path, environ: Mapping[str, str]) -> None:
-        self.process = subprocess.Popen(
-            arguments, cwd=cwd, env=dict(environ), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+    def __init__(self, process: subprocess.Popen[str] | Forked) -> None:
+        self.process = process
         self.out: list[str] = []
         self.err: list[str] = []
         self._news = threading.Condition()
@@ -185,7 +182,8 @@ class World:
 
     def command(self, *arguments: str, **environ: str) -> Done:
         """Run `python -m copytrade …` to its end."""
-        return self.run(sys.executable, "-m", "copytrade", *arguments, **environ)
+        with self.start(*arguments, **environ) as program:
+            return program.wait()
 
     def json(self, *arguments: str) -> Any:
         """What a command that must succeed prints with `--json`."""
@@ -194,17 +192,22 @@ class World:
         return done.json
 
     def run(self, *arguments: str, **environ: str) -> Done:
-        with Program(arguments, self.root, {**self.environ, **environ}) as program:
+        """Run any program to its end."""
+        process = subprocess.Popen(
+            arguments, cwd=self.root, env={**self.environ, **environ}, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        with Program(process) as program:
             return program.wait()
 
     def start(self, *arguments: str, **environ: str) -> Program:
         """Start `python -m copytrade …` and leave it running. Use in a `with`."""
-        return Program([sys.executable, "-m", "copytrade", *arguments], self.root, {**self.environ, **environ})
+        return Program(Forked(["-m", "copytrade", *arguments], self.root, {**self.environ, **environ}))
 
     def start_worker(self, *arguments: str, **environ: str) -> Program:
         """Start `python run_master.py …`. Use in a `with`."""
-        command = [sys.executable, str(REPOSITORY / "run_master.py"), *arguments]
-        return Program(command, self.root, {**self.environ, **environ})
+        command = [str(REPOSITORY / "run_master.py"), *arguments]
+        return Program(Forked(command, self.root, {**self.environ, **environ}))
 
     @contextlib.contextmanager
     def worker(self, *arguments: str, **environ: str) -> Iterator[Program]:
