@@ -30,6 +30,7 @@ WRONG_SECRET = base64.b64encode(bytes((7 * i + 5) % 256 for i in range(64))).dec
 PLANTED = (*KEYS.values(), *SECRETS.values(), WRONG_SECRET)
 
 
+@pytest.mark.slow
 def test_nothing_of_a_key_or_secret_is_written_anywhere(tmp_path: Path) -> None:
     venue = LiveVenue({})
     for name, key in KEYS.items():

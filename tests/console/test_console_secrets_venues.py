@@ -55,6 +55,7 @@ class Planted:
         self.words += [made.key, made.secret, secret, *([made.passphrase] if made.passphrase else [])]
 
 
+@pytest.mark.slow
 def test_no_secret_of_any_venue_is_written_anywhere(tmp_path: Path) -> None:
     planted = Planted()
     with ServerThread(list(planted.venues.values())) as server:

@@ -267,6 +267,7 @@ async def test_an_order_of_a_run_that_died_is_recovered_in_its_own_role(tmp_path
             assert world.plans == []
 
 
+@pytest.mark.slow
 async def test_one_venue_that_hangs_and_one_mistake_delay_nobody_else(tmp_path: Path) -> None:
     """Bob's requests hang for a minute. While his cycle stands still, the others go on cycle by cycle."""
     names = [f"user{number}" for number in range(6)]

@@ -193,6 +193,7 @@ def test_the_policy_stops_a_script_that_got_in(tab: Tab) -> None:
     tab.complaints.clear()
 
 
+@pytest.mark.slow
 def test_a_thousand_followers_scroll_and_stay_in_step(browser: Any) -> None:
     """And the pictures of the documentation, where `SCREENS` names a folder for them."""
     with served(many) as desk, Tab(browser, desk, **DESKTOP) as tab:
