@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from copytrade.engine.desk import TradeRequest
 from copytrade.engine.service import Engine
 
 Json = dict[str, Any]
+_OVER_WAIT_S = 2.0  # for copies that are taken back to be reported as over; what takes longer is on its way back
+_LOOK_S = 0.02
 COPIES_WAIT_S = 30.0  # for every copy of a trade to have its answer; what takes longer is reported as it stands
 
 
@@ -151,6 +154,7 @@ async def _changed(
     await engine.tracker.wait(identity, COPIES_WAIT_S)
     copies = engine.services.ledger.copies_of(identity)
     if kind is SignalKind.CANCELLED:
+        await _over(engine, before)
         copies = [copy for copy in _family(engine, record) if copy.order_id in before and copy.cancel is not None]
     return {
         "master": order_json(record), "signal_id": identity, "copies": [order_json(copy) for copy in copies],
@@ -193,6 +197,15 @@ def _holders(engine: Engine, refused: OrderRecord) -> list[str]:
         if other.role is Role.MASTER and other.state is OrderState.ACCEPTED and other.side is refused.side
         and (other.symbol == refused.symbol or other.side is Side.BUY)
     ]  # fmt: skip
+
+
+async def _over(engine: Engine, order_ids: Collection[str]) -> None:
+    """Until these orders are over, or for as long as an operator likes to wait: venues confirm a cancel a little after
+    they have taken it."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + _OVER_WAIT_S
+    while loop.time() < until and not engine.services.ledger.state.orders.keys().isdisjoint(order_ids):
+        await engine.services.pause(_LOOK_S)
 
 
 def order_json(record: OrderRecord) -> Json:

@@ -198,12 +198,12 @@ def _signals(signals: list[Json]) -> Any:
     from rich.text import Text
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False, expand=False)
-    for name in ("signal", "", "instrument", "price", "copies"):
+    for name in ("signal", "what", "", "instrument", "price", "copies"):
         table.add_column(name, no_wrap=True)
     for each in signals:
         copies = ", ".join(f"{count} {state}" for state, count in each["copies"].items())
         table.add_row(
-            Text(clock_time(each["at"])), Text(f"{each['side']} {each['quantity']}"), Text(each["symbol"]),
-            Text(shown_price(each["price"])), Text(copies),
+            Text(clock_time(each["at"])), Text(each["kind"]), Text(f"{each['side']} {each['quantity']}"),
+            Text(each["symbol"]), Text(shown_price(each["price"])), Text(copies),
         )  # fmt: skip
     return table

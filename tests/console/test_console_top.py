@@ -23,6 +23,7 @@ def test_without_a_worker_it_shows_what_the_ledger_has(world: World) -> None:
     assert done.code == 0
     assert "\x1b" not in done.out, "no colours and no cursor moves in a pipe"
     assert "buy BTC/USD filled" in done.out
+    assert " placed " in done.out, "what the signal tells of an order that may also be changed or over"
 
 
 def test_with_a_worker_it_shows_lanes_and_modes(shared: tuple[World, Program]) -> None:
