@@ -7,10 +7,10 @@ account's last copy in it, so that a crash between deciding and emitting cannot 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from decimal import ROUND_DOWN, Decimal
 
-from copytrade.copying.drift import Cause, DriftRow, Repair, repairable
+from copytrade.copying.drift import Cause, Drift, DriftRow, Repair, repairable
 from copytrade.copying.plan import price_moved
 from copytrade.copying.sizing import exact
 from copytrade.domain.account import AccountId, Mode, OnLeave, venue_of
@@ -70,9 +70,8 @@ class Mender:
                 continue
             drift = seen.fold.drifts.get(row.symbol)
             last = drift.last_copy if drift else ""
-            over = seen.over.drifts.get(row.symbol)
-            error = over.error if over else _ZERO
-            found = await self._for(member, row, error, last or f"{seen.start} {row.actual}", repair, by_hand=by_hand)
+            over = seen.over.drifts.get(row.symbol) or Drift(row.symbol)
+            found = await self._for(member, row, over, last or f"{seen.start} {row.actual}", repair, by_hand=by_hand)
             # Reckoned of the look, and prices were waited for since.
             as_seen = self._services.ledger.state.position(account, row.symbol).value == row.actual
             if found is not None and as_seen and not self._moving(account, row.symbol) and await self.emit(found):
@@ -169,10 +168,10 @@ class Mender:
     # -- repairs -----------------------------------------------------------------------------------------------------
 
     async def _for(
-        self, member: Member, row: DriftRow, over: Decimal, last: str, repair: Repair, *, by_hand: bool
+        self, member: Member, row: DriftRow, over: Drift, last: str, repair: Repair, *, by_hand: bool
     ) -> Signal | None:
-        """`over` is the error by the signals that are over: a copy can be known to have filled before the master's
-        order is, and what a master's resting order owes its copies get at its end."""
+        """`over` is the drift by the signals that are over. What is not in it too is not repaired: a copy can be known
+        to have filled before the master's order is, and what a resting order owes its copies get at its end."""
         account, key = member.terms.account, f"{member.terms.account} {row.symbol}"
         there = row.actual - row.missing
         leaving = (member.left or not member.terms.enabled) and member.terms.on_leave is OnLeave.CLOSE
@@ -182,7 +181,7 @@ class Mender:
             return await self._exit(account, row.symbol, SignalKind.FLATTEN, _share(there, row.actual), f"leave {last}")
         if repair is not Repair.REPORT:
             out = self.master_is_out(row.symbol)
-            excess = there if out else min(row.error, _owed(row), over)
+            excess = there if out else min(row.error, _owed(row.causes), over.error, _owed(over.causes.items()))
             if excess > 0 and self._sellable(account, row.symbol, excess):
                 if not self._may_try(key, anyway=by_hand):
                     return None
@@ -215,13 +214,13 @@ class Mender:
         return self._signal(account, symbol, kind, Effect.EXIT, NO_QUANTITY, quote.bid, fraction, occasion)
 
     async def _entry(
-        self, member: Member, row: DriftRow, over: Decimal, last: str, *, by_hand: bool
+        self, member: Member, row: DriftRow, over: Drift, last: str, *, by_hand: bool
     ) -> Signal | None:
         """Buy what is missing, for no more than `max_slippage` above what the master has paid."""
         services, account = self._services, member.terms.account
         instrument = services.instrument(venue_of(account), row.symbol)
-        lacking = -sum((part for cause, part in row.causes if part < 0 and repairable(cause)), _ZERO)
-        error = max(row.error, over)
+        lacking = min(_lacking(row.causes), _lacking(over.causes.items()))
+        error = max(row.error, over.error)
         quantity = exact(min(-error, lacking)) if error < 0 and lacking > 0 else NO_QUANTITY
         paid = (await self.master.look(self._master_symbol(row.symbol))).price
         if instrument is None or paid is None or not quantity:
@@ -305,9 +304,14 @@ class Mender:
         return True
 
 
-def _owed(row: DriftRow) -> Decimal:
+def _owed(causes: Iterable[tuple[str, Decimal]]) -> Decimal:
     """What an exit that went wrong left behind."""
-    return sum((part for cause, part in row.causes if part > 0 and cause.partition(": ")[0] in _OWED), _ZERO)
+    return sum((part for cause, part in causes if part > 0 and cause.partition(": ")[0] in _OWED), _ZERO)
+
+
+def _lacking(causes: Iterable[tuple[str, Decimal]]) -> Decimal:
+    """What an entry that went wrong left out."""
+    return -sum((part for cause, part in causes if part < 0 and repairable(cause)), _ZERO)
 
 
 def _share(part: Decimal, whole: Decimal) -> Decimal:

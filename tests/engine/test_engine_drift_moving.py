@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from world import World, follower, until
 
-from copytrade.copying.drift import Repair
+from copytrade.copying.drift import DriftRow, Repair
+from copytrade.domain.account import AccountId
 from copytrade.domain.money import Amount, Price, Quantity
 from copytrade.domain.order import OrderKind, OrderState, Side
 from copytrade.domain.reasons import Reason
 from copytrade.engine.desk import TradeRequest
+from copytrade.engine.drift_book import Look
 from copytrade.engine.repair import Mender
 
 D = Decimal
@@ -38,10 +42,37 @@ async def test_a_copy_that_is_known_to_have_filled_before_the_masters_order_is_n
 
 
 async def test_control_by_the_look_of_the_moment_it_is_sold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = Mender._for
-    monkeypatch.setattr(Mender, "_for", lambda *args, **more: kept(args[0], args[1], args[2], D(9), *args[4:], **more))
+    """With the drift of what is over swapped for that of the moment."""
+    mend = Mender.mend
+
+    async def by_the_moment(
+        self: Mender, account: AccountId, rows: Sequence[DriftRow], seen: Look, repair: Repair, *, by_hand: bool
+    ) -> list[str]:
+        return await mend(self, account, rows, replace(seen, over=seen.fold), repair, by_hand=by_hand)
+
+    monkeypatch.setattr(Mender, "mend", by_the_moment)
     emitted, held = await bought_and_known_of_the_follower_alone(tmp_path)
     assert (len(emitted), held) == (1, 0)
+
+
+async def test_what_the_master_had_asked_for_too_much_is_not_sold_for_an_order_of_its_that_is_not_over(
+    tmp_path: Path,
+) -> None:
+    """Of the first order the master got half and the copy all, which is nobody's to repair. Of the second the copy was
+    refused, and the master's fill is not known: that looks like a delay."""
+    with World(tmp_path, followers={"alice_smith": 100}) as world:
+        async with world.trading() as desk:
+            world.fault("partial_cancel", "master", fraction="0.5", count=1)
+            await desk.buy("900")
+            await desk.settled()
+            world.fault("status", "master", "QueryOrders", status=503, when="before")
+            world.fault("error", "alice_smith", error="EOrder:Some new rule", when="before", count=1)
+            second = await desk.buy("480")
+            await until(lambda: desk.copy(second, "alice_smith").state is OrderState.REFUSED, "the copy was refused")
+            assert await desk.engine.reconciler.repair(follower("alice_smith"), Repair.EXITS) == []
+            world.venue.clear_faults()
+            await desk.settled()
+            assert world.holds("alice_smith") == D("0.00018")
 
 
 async def test_what_a_resting_exit_owes_is_sold_once(tmp_path: Path) -> None:
