@@ -91,6 +91,7 @@ def test_the_workers_options_are_the_documented_ones(capsys: pytest.CaptureFixtu
             assert set(re.findall(r"--[a-z]+", typed)) <= known, path.name
 
 
+@pytest.mark.slow
 def test_the_readmes_examples_run_as_they_stand(tmp_path: Path) -> None:
     """In their order, in a fresh folder with the sample files, without a worker."""
     examples = [line for line in EXAMPLES if line.startswith("python -m copytrade ")]
