@@ -340,7 +340,12 @@ def test_public_data(alice, clock):
     assert [entry["symbol"] for entry in several] == ["BTCUSDT", "ETHUSDT"]
     assert len(alice.public("ticker/24hr")) == len(alice.public("exchangeInfo")["symbols"])
     assert len(alice.public("depth", symbol="BTCUSDT", limit=5)["asks"]) == 5
-    assert len(alice.public("trades", symbol="BTCUSDT", limit=7)) == 7
+    trades = alice.public("trades", symbol="BTCUSDT", limit=7)
+    assert len(trades) == 7
+    aggregates = alice.public("aggTrades", symbol="BTCUSDT", limit=7)
+    assert [(row["a"], row["p"], row["T"]) for row in aggregates] == [
+        (row["id"], row["price"], row["time"]) for row in trades
+    ]
     assert alice.public("avgPrice", symbol="BTCUSDT")["price"] == "50000.00000000"
     for symbols in ('["NOSUCH"]', "BTCUSDT", "[]", "[1]"):
         assert said(alice.raw("GET", "/api/v3/ticker/price", f"symbols={symbols}"))[1] in (-1121, -1100)

@@ -270,6 +270,10 @@ def test_public_data(alice, clock):
     assert int(older[0][0]) == int(candles[-1][0]) - 300_000
     book = alice.public("/market/books", instId="BTC-USDT", sz=5)[0]
     assert (len(book["asks"]), len(book["bids"])) == (5, 5)
+    trades = alice.public("/market/trades", instId="BTC-USDT", limit=3)
+    assert {row["px"] for row in trades} == {"50000"}
+    assert [row["side"] for row in trades] in (["sell", "buy", "sell"], ["buy", "sell", "buy"])
+    assert [int(row["ts"]) for row in trades] == sorted((int(row["ts"]) for row in trades), reverse=True)
 
 
 # -- faults ----------------------------------------------------------------------------------------------------------

@@ -217,6 +217,17 @@ def trades(call: PublicCall) -> Any:
     return rows
 
 
+def aggregate_trades(call: PublicCall) -> Any:
+    """`GET /api/v3/aggTrades`: the same trades by their short names, each an aggregate of itself."""
+    return [
+        {
+            "a": each["id"], "p": each["price"], "q": each["qty"], "f": each["id"], "l": each["id"],
+            "T": each["time"], "m": each["isBuyerMaker"], "M": each["isBestMatch"],
+        }
+        for each in trades(call)
+    ]  # fmt: skip
+
+
 def _per_symbol(call: PublicCall, figures: Any) -> Any:
     chosen = _chosen(call)
     shown = [

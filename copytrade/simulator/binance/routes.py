@@ -76,6 +76,7 @@ PUBLIC_CALLS: dict[tuple[str, str], Public] = {
     ("GET", "/api/v3/klines"): Public(public.klines, _always(2), _SPAN | frozenset({"symbol", "interval", "timeZone"})),
     ("GET", "/api/v3/depth"): Public(public.depth, _depth, frozenset({"symbol", "limit", "symbolStatus"})),
     ("GET", "/api/v3/trades"): Public(public.trades, _always(25), frozenset({"symbol", "limit"})),
+    ("GET", "/api/v3/aggTrades"): Public(public.aggregate_trades, _always(4), frozenset({"symbol", "limit"})),
 }
 PRIVATE_CALLS: dict[tuple[str, str], Private] = {
     ("GET", "/api/v3/account"): Private(account_calls.account, _always(20), frozenset({"omitZeroBalances"})),

@@ -48,6 +48,7 @@ LIMITS: dict[str, tuple[int, str]] = {
     "GET /market/candles": (40, ADDRESS),
     "GET /market/history-candles": (20, ADDRESS),
     "GET /market/books": (40, ADDRESS),
+    "GET /market/trades": (100, ADDRESS),
 }
 # New and amended orders of one (sub-)account in two seconds; over it the code is 50061.
 ACCOUNT_ORDERS = 1_000

@@ -25,6 +25,7 @@ from copytrade.simulator.okx.shapes import fixed, milliseconds
 from copytrade.simulator.prices import Candle
 
 CANDLES_MAX = 300
+TRADES_DEFAULT, TRADES_MAX = 100, 500
 BOOK_LEVELS_MAX = 400
 HOUR_S = 3_600
 _INSTRUMENT_TYPES = ("SPOT", "MARGIN", "SWAP", "FUTURES", "OPTION")
@@ -158,6 +159,25 @@ def books(call: PublicCall) -> list[Any]:
     return [{**sides, "ts": milliseconds(call.now_s)}]
 
 
+def trades(call: PublicCall) -> list[Any]:
+    """GET /market/trades: one made-up trade a price step, newest first; `side` is the taker's."""
+    instrument = _one(call)
+    count = min(params.whole(call.params, "limit") or TRADES_DEFAULT, TRADES_MAX)
+    prices, market = call.exchange.prices, instrument.market
+    last_step = prices.step_of(call.now_s)
+    rows = []
+    for step in range(last_step, last_step - count, -1):
+        quote = prices.quote_at_step(market.symbol, step)
+        side, price = ("sell", quote.bid) if step % 2 else ("buy", quote.ask)
+        rows.append(
+            {
+                "instId": instrument.inst_id, "side": side, "sz": instrument.min_size, "px": plain(price),
+                "tradeId": str(step), "source": "0", "ts": milliseconds(step * prices.step_s),
+            }
+        )  # fmt: skip
+    return rows
+
+
 def system_status(call: PublicCall) -> list[Any]:
     """GET /system/status: no maintenance is planned."""
     return []
@@ -178,5 +198,6 @@ PUBLIC_CALLS: dict[str, Callable[[PublicCall], list[Any]]] = {
     "GET /market/candles": candles,
     "GET /market/history-candles": candles,
     "GET /market/books": books,
+    "GET /market/trades": trades,
     "GET /system/status": system_status,
 }
