@@ -12,9 +12,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from copytrade.domain.account import venue_of
 from copytrade.domain.alerts import AlertKind
 from copytrade.domain.errors import CredentialsRejected, LedgerError, VenueError, VenueUnavailable
 from copytrade.domain.events import Event
+from copytrade.domain.instrument import base_of
 from copytrade.domain.venue import ExecutionStatus, VenueOrder
 from copytrade.domain.watching import OrdersWatched, WatchEnded
 from copytrade.engine.by_hand import Gap, HandOrders
@@ -169,10 +171,11 @@ class Watcher:
                 del self._hand.undecided[venue_id]
 
     def _markets(self) -> set[str]:
-        """Where the account has something by the ledger: what was sold there while nobody looked must be found."""
-        state = self._services.ledger.state
-        mine = set(state.positions.of(self._account))
-        return mine | {record.symbol for record in state.orders.of(self._account)}
+        """Where somebody holds or waits for something: what the master sold there while nobody looked must be found,
+        be it what it had held before it was watched. Followers may hold a market that stands for the master's."""
+        state, currency = self._services.ledger.state, self._services.venues[venue_of(self._account)].currency
+        known = {symbol for _, symbol in state.positions} | {record.symbol for record in state.orders.values()}
+        return known | {f"{base_of(symbol)}/{currency}" for symbol in known if "/" in symbol}
 
     def _seen_until(self) -> datetime:
         return (self.looked_at or self._hand.before) - _OVERLAP

@@ -328,6 +328,15 @@ def full_story(venue: str) -> list[Act]:
     ]  # fmt: skip
 
 
+def short_story() -> list[Act]:
+    """A bid that is changed, met in part and taken back, and a stop in another's place."""
+    return [
+        buy("in"), buy("bid", limit="-0.3"), {"act": "amend", "id": "bid", "limit": "-0.1", "times": "1.2"},
+        {"act": "fill", "id": "bid", "share": "0.4"}, sell("stop", "0.5", stop="-2"),
+        {"act": "replace", "id": "stop", "stop": "-2.5"}, {"act": "cancel", "id": "bid"},
+    ]  # fmt: skip
+
+
 def random_story(chance: random.Random, venue: str) -> list[Act]:
     """Whatever a hand may do, in any order; the venue refuses what is impossible."""
     acts: list[Act] = [buy("in-0")]

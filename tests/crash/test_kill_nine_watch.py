@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from crash_evidence import Findings
-from crash_hand import Act, Hand, buy, full_story, random_story, sell
+from crash_hand import Act, Hand, buy, full_story, random_story, sell, short_story
 from crash_lab import SIGKILLED, Lab, Tally
 from crash_resting_stories import Market, Markets, at_rest, cast_at, in_market
 from crash_watch_evidence import examine_watched, notes
@@ -107,18 +107,19 @@ def test_killed_at_every_kind_of_step(lab: Lab, markets: Markets) -> None:
     every boundary that an unharmed run comes to."""
     chance = random.Random(SEED)
     cases = []
-    for number, (name, nth) in enumerate(DEATHS if not ALL else ()):
+    for number, (name, nth) in enumerate(chance.sample(DEATHS, 8) if not ALL else ()):
         again = [{"kill": {"nth": chance.randint(10, 60)}} for _ in range(number % 3)]
-        venue = VENUES[number % 2]
-        cases.append(case(lab, markets, venue, full_story(venue), [kill(name, nth), *again], number))
+        # Kraken lets a key ask about once a second, so that what is seldom there is tried at length with CRASH_ALL.
+        venue, acts = ("kraken", short_story()) if number % 4 == 0 else ("binance", full_story("binance"))
+        cases.append(case(lab, markets, venue, acts, [kill(name, nth), *again], number))
     for venue in VENUES if ALL else ():
         for nth, _ in enumerate(passed(lab, markets, venue), 1):
             again = [{"kill": {"nth": chance.randint(10, 60)}} for _ in range(nth % 3)]
             first = {"kill": {"nth": nth, "after_ms": chance.uniform(0, 3) * (nth % 2)}}
             cases.append(case(lab, markets, venue, full_story(venue), [first, *again], nth))
-    tally = lab.run("orders by hand, at every step", cases if ALL else chance.sample(cases, 8))
+    tally = lab.run("orders by hand, at every step", cases)
     tally.assert_clean()
-    assert tally.kills.total() >= (len(cases) if ALL else 8) * 3 // 4, tally.line()
+    assert tally.kills.total() >= len(cases) * 3 // 4, tally.line()
 
 
 def test_killed_from_outside_at_any_moment(lab: Lab, markets: Markets) -> None:
@@ -126,7 +127,7 @@ def test_killed_from_outside_at_any_moment(lab: Lab, markets: Markets) -> None:
     chance = random.Random(SEED + 1)
     cases = []
     for number in range(200 if ALL else 4):
-        venue = VENUES[number % 2]
+        venue = VENUES[number % 2] if ALL else "binance"
         runs = [{"kill_from_outside_ms": chance.uniform(200, 1500)} for _ in range(chance.randint(1, 4))]
         cases.append(case(lab, markets, venue, random_story(chance, venue), runs, number))
     tally = lab.run("orders by hand, from outside", cases)
@@ -139,7 +140,7 @@ def test_killed_from_outside_at_any_moment(lab: Lab, markets: Markets) -> None:
 
 def test_control_an_order_by_hand_without_a_lasting_id_is_copied_twice(lab: Lab, markets: Markets) -> None:
     acts = [buy("in"), buy("more")]
-    tally = case(lab, markets, "kraken", acts, [kill("SignalEmitted: durable", 2)], 1, nameless=True)()
+    tally = case(lab, markets, "binance", acts, [kill("SignalEmitted: durable", 2)], 1, nameless=True)()
     ((_, found),) = tally.findings
     assert found.doubled, found
 
@@ -148,7 +149,7 @@ def test_control_an_order_by_hand_without_a_lasting_id_is_copied_twice(lab: Lab,
 def test_control_a_watch_whose_beginning_is_forgotten_loses_what_came_while_nobody_worked(
     lab: Lab, markets: Markets, unmarked: bool
 ) -> None:
-    with markets.lent("kraken") as market:
+    with markets.lent("binance") as market:
         world = watched_world(lab, f"control unmarked {unmarked}", market)
         world.more["unmarked"] = unmarked
         hand = Hand(world, market, [buy("in"), sell("half", "0.5"), buy("bid", limit="-0.3")], 2)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncGenerator, Collection, Sequence
+from contextlib import aclosing
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from hand import TWO, Hand, copied, signals, sizes, told, watched, watching
+from ports import ClientAround, around_clients
 from world import MASTER, Desk, World, until
 
 from copytrade.domain.order import OrderState, Side
 from copytrade.domain.reasons import Reason
 from copytrade.domain.signal import SignalKind
+from copytrade.domain.venue import VenueOrder
 from copytrade.ledger.replay import verify
 
 D = Decimal
@@ -198,3 +204,68 @@ async def test_an_order_that_came_and_went_before_it_was_seen_is_told_to_nobody(
             await copied(desk, part)
             (signal,) = [signal for signal, _ in world.plans]
             assert (signal.signal_id, signal.side, str(signal.quantity)) == (told(part), Side.BUY, "0.01")
+
+
+class Shuffled(ClientAround):
+    """A client whose stream tells every second event before the one that came first, and every third twice."""
+
+    async def orders(self, since: datetime, markets: Collection[str] = ()) -> Sequence[VenueOrder]:
+        return await self.inner.orders(since, markets)
+
+    async def stream(self) -> AsyncGenerator[VenueOrder | None, None]:
+        kept: VenueOrder | None = None
+        count = 0
+        async with aclosing(self.inner.stream()) as changes:  # type: ignore[type-var]
+            async for order in changes:
+                count += 1
+                if order is None or (kept is None and count % 2):
+                    kept = order
+                    if order is None:
+                        yield None
+                    continue
+                yield order
+                if kept is not None:
+                    yield kept
+                    kept = None
+                if count % 3 == 0:
+                    yield order
+
+
+async def test_events_out_of_order_late_and_twice_neither_lose_nor_double_an_order(tmp_path: Path) -> None:
+    with watched(tmp_path, master={"watch_check_s": 2}) as world:
+        hand = Hand(world.venue)
+        async with world.trading(around_clients(Shuffled)) as desk:
+            await watching(desk)
+            bid = hand.buy("0.002", 45_000)
+            hand.amend(bid, limit=46_000)
+            orders = [hand.buy("0.004"), hand.buy("0.002"), hand.sell("0.003")]
+            for order in orders:
+                await copied(desk, order)
+            hand.cancel(bid)
+            await copied(desk, bid, SignalKind.CANCELLED)
+            await desk.settled()
+            placed = [signal.master_order_id for signal, _ in world.plans if signal.kind is SignalKind.PLACED]
+            assert len(placed) == len(set(placed)) == 4
+            assert [round(desk.position(user), 6) for user in TWO] == [D("0.0003"), D("0.00015")]
+        assert verify(world.paths.ledger).ok
+
+
+async def test_an_event_that_comes_before_the_answer_to_our_own_order_is_not_the_hands(tmp_path: Path) -> None:
+    with watched(tmp_path) as world:
+        async with world.trading() as desk:
+            await watching(desk)
+            world.fault("delay", user="master", when="after", delay_ms=700, count=1)
+            seen: list[OrderState] = []
+
+            async def placing() -> None:
+                signal = await desk.buy(1_000)
+                await desk.dealt_with(signal)
+
+            task = asyncio.create_task(placing())
+            await until(lambda: world.orders("master"), "the venue has it, and its stream tells")
+            seen = [record.state for record in desk.ledger.state.orders.values()]
+            await task
+            await desk.settled()
+            assert OrderState.APPROVED in seen, "the answer had not come yet"
+            assert len(world.plans) == 1
+            assert [desk.position(user) for user in TWO] == [D("0.002"), D("0.001")]

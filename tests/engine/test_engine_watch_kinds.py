@@ -120,18 +120,25 @@ def _is_at_rest(desk: VenuesDesk, order_id: str) -> bool:
     return record is not None and record.state is OrderState.ACCEPTED
 
 
-async def test_what_is_sold_whole_at_binance_while_nobody_works_is_found(tmp_path: Path) -> None:
+@pytest.mark.parametrize("before", ["0", "0.02"], ids=["bought here", "held before, too"])
+async def test_what_is_sold_whole_at_binance_while_nobody_works_is_found(tmp_path: Path, before: str) -> None:
     """Nothing of it is held or open any more, and Binance lists what is over by market alone."""
     async with world_of(tmp_path, "binance") as world:
         page = PAGES["binance"](world.sims["binance"])
+        world.sims["binance"].deposit("master", "BTC", Decimal(before))
         alice = account_id("binance", "alice_smith")
         async with world.trading() as desk:
             await looked(desk)
             page.buy("0.02")
             await told(world, 0, [PLACED])
             await desk.settled()
-        page.sell("0.01998")
+            if Decimal(before):  # all that was bought here; what followers hold is the half of it
+                page.sell("0.01998")
+                await told(world, 1, [PLACED])
+                await desk.settled()
+        number = len(world.plans)
+        page.sell("0.02" if Decimal(before) else "0.01998")
         async with world.trading() as desk:
-            await told(world, 1, [PLACED])
+            await told(world, number, [PLACED])
             await desk.settled()
             assert desk.position(alice, BTC["binance"]) < Decimal("0.00001")
