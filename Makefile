@@ -50,7 +50,8 @@ soak: $(VENV)/.dev
 drift: $(VENV)/.dev
 	$(BIN)/python benchmarks/drift.py
 
-# Every boundary of every story of resting orders is died at: half an hour. `make test` has one of each kind.
+# Every boundary of every story of resting orders is died at, at every venue: more than an hour. `make test` has some of
+# each.
 kills: $(VENV)/.dev
 	CRASH_ALL=1 $(BIN)/python -m pytest tests/crash/test_kill_nine_resting.py
 

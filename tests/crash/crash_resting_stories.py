@@ -162,6 +162,16 @@ def timed_out(market: Market) -> list[Step]:
     ]
 
 
+def bought_anew(market: Market) -> list[Step]:
+    """A bid is taken back, and then the same is bought at market."""
+    return [
+        {"act": "place", "id": "bid", "side": "buy", "usd": USD, "kind": "limit", "limit": market.at("-0.3")},
+        {"act": "cancel", "of": "bid"},
+        {"act": "place", "id": "buy", "side": "buy", "usd": USD},
+        *leave(),
+    ]
+
+
 def beside(market: Market) -> list[Step]:
     """The master adds to a position whose stop rests, and bids for more beside it. Its followers are at a venue that
     takes nothing beside a stop."""
@@ -192,7 +202,7 @@ STORIES: dict[str, Callable[[Market], list[Step]]] = {
 }  # fmt: skip
 # Those of one venue alone, and of a pair.
 SPECIAL: dict[str, dict[str, Callable[[Market], list[Step]]]] = {
-    "alpaca": {"timed out": timed_out}, "kraken > alpaca": {"beside": beside},
+    "kraken": {"bought anew": bought_anew}, "alpaca": {"timed out": timed_out}, "kraken > alpaca": {"beside": beside},
 }  # fmt: skip
 
 
