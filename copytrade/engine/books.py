@@ -40,6 +40,7 @@ class Books:
     def __init__(self, state: State) -> None:
         self._state = state
         self._balances: dict[AccountId, Balances] = {}
+        self._asked_at: dict[AccountId, datetime] = {}
         self._reserved: dict[AccountId, dict[str, Amount]] = {}
         self._ended: dict[str, datetime] = {}
         self._looks: dict[AccountId, deque[Look]] = {}
@@ -54,12 +55,16 @@ class Books:
     def balances(self, account: AccountId) -> Balances | None:
         return self._balances.get(account)
 
+    def asked_at(self, account: AccountId) -> datetime | None:
+        """When these balances were asked for. What has filled since may be in them or not."""
+        return self._asked_at.get(account)
+
     def observe(self, account: AccountId, balances: Balances, asked_at: datetime) -> None:
         """Take in what the venue said, asked at `asked_at`.
 
         Orders that had ended before we asked are in these figures; the promises made for them lapse.
         """
-        self._balances[account] = balances
+        self._balances[account], self._asked_at[account] = balances, asked_at
         if (looks := self._looks.get(account)) is not None:
             looks.append(Look(balances, asked_at, dict(self._state.positions.of(account))))
         reserved = self._reserved.get(account)

@@ -225,8 +225,9 @@ class Reconciler:
     def _missing(
         self, account: AccountId, positions: Mapping[str, Decimal], balances: Balances | None, seen: Look
     ) -> dict[str, Decimal]:
-        """What was copied and is not at the venue, by symbol: only by balances that are newer than every fill."""
-        if balances is None or (seen.latest is not None and balances.at <= seen.latest):
+        """What was copied and is not at the venue, by symbol: only by balances asked for after every fill."""
+        asked_at = self._services.books.asked_at(account)
+        if balances is None or asked_at is None or (seen.latest is not None and asked_at <= seen.latest):
             return {}
         busy = {base_of(r.symbol) for r in seen.open if r.state is not OrderState.HELD}
         return {s: short for s, short in self._short(account, positions, balances).items() if base_of(s) not in busy}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
@@ -135,3 +136,23 @@ async def test_what_is_left_of_an_exit_that_was_cut_short_is_not_tried_for_ever(
             await desk.sell()
             await desk.settled()
             assert world.holds("alice_smith") == 0
+
+
+async def test_balances_that_were_asked_for_before_a_fill_lack_nothing(tmp_path: Path) -> None:
+    """The answer comes after the fill, and is from before it."""
+    patient = {"kraken": {"request_timeout_s": 20}}
+    with World(tmp_path, followers={"alice_smith": 1_000}, settings=patient) as world:
+        async with world.trading() as desk:
+            asked = sum(n for path, n in world.venue.requests()["paths"].items() if "Balance" in path)
+            world.fault("delay", "alice_smith", method=None, delay_ms=1_500, when="after", count=1)
+            reading = asyncio.create_task(desk.engine.refresher.now(follower("alice_smith"), 20.0))
+            await until(
+                lambda: sum(n for p, n in world.venue.requests()["paths"].items() if "Balance" in p) > asked,
+                "the venue is asked",
+            )
+            await desk.buy("1000")
+            await desk.settled()
+            rows = await desk.engine.reconciler.look(follower("alice_smith"), fresh=True)
+            await reading
+            assert [(row.actual, row.missing) for row in rows] == [(D("0.002"), D(0))]
+            assert not desk.alerts_of("by hand")
