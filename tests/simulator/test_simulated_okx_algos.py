@@ -295,6 +295,35 @@ async def test_sdk_places_and_the_streams_tell():
             assert await heard(socket) == "pong"
 
 
+def balances(told: Any) -> dict[str, tuple[str, str]]:
+    """What there is and what of it is free, by currency."""
+    assert told["arg"]["channel"] == "account"
+    return {each["ccy"]: (each["cashBal"], each["availBal"]) for each in told["data"][0]["details"]}
+
+
+@sdk_speaks
+async def test_the_account_is_told_at_first_and_with_every_change():
+    async with served() as (_, url, client, keys), opened(url, "private", "business") as (private, business):
+        await subscribed(private, keys, "orders")
+        await private.send_json({"op": "subscribe", "args": [{"channel": "account"}]})
+        assert (await heard(private))["arg"] == {"channel": "account"}
+        first = balances(await heard(private))
+        money = Decimal(first["USDT"][0])
+        await asyncio.to_thread(client.place_order, "BTC-USDT", "cash", "buy", "limit", "0.01", px="40000", clOrdId="a")
+        assert (await heard(private))["data"][0]["state"] == "live"
+        there, free = balances(await heard(private))["USDT"]
+        assert Decimal(there) == money
+        assert Decimal(free) < money
+        await asyncio.to_thread(client.cancel_order, "BTC-USDT", clOrdId="a")
+        assert (await heard(private))["data"][0]["state"] == "canceled"
+        assert balances(await heard(private))["USDT"] == first["USDT"]
+        await private.send_json({"op": "unsubscribe", "args": [{"channel": "account"}]})
+        assert (await heard(private))["event"] == "unsubscribe"
+        await subscribed(business, keys, "orders-algo")
+        await business.send_json({"op": "subscribe", "args": [{"channel": "account"}]})
+        assert (await heard(business))["code"] == "64002"
+
+
 def login(keys: Any, now_s: float, **changes: str) -> str:
     stamp = changes.get("timestamp", str(int(now_s)))
     words = {

@@ -1,7 +1,8 @@
 """The private WebSockets: login, channels, pings, and how changes of orders are told.
 
-`/ws/v5/private` has the channel `orders`, `/ws/v5/business` has `orders-algo`, and neither has the other. Nothing is
-told on subscribing; every change comes from then on. A link on which nothing passes for 30 seconds is closed.
+`/ws/v5/private` has the channels `orders` and `account`, `/ws/v5/business` has `orders-algo`, and neither the other's.
+`account` begins with all balances, and tells those of an order's two currencies with every change of it. Of orders
+nothing is told on subscribing; every change comes from then on. A link on which nothing passes for 30 s is closed.
 
 Source: OKX v5, "WebSocket", "Order channel", "Algo orders channel", "Error code, WebSocket".
 """
@@ -12,6 +13,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from copytrade.domain.money import plain
 from copytrade.simulator.books import Books
 from copytrade.simulator.ids import bytes_for
 from copytrade.simulator.okx.algobook import CANCELED, EFFECTIVE, FAILED, LIVE, Algo
@@ -19,10 +21,10 @@ from copytrade.simulator.okx.call import TradingDesk
 from copytrade.simulator.okx.keys import KeyRing
 from copytrade.simulator.okx.listing import BY_INST_ID, BY_SYMBOL
 from copytrade.simulator.okx.shapes import algo_object, fill_object, milliseconds, order_object
-from copytrade.simulator.orders import CLOSED, Order
+from copytrade.simulator.orders import CLOSED, ZERO, Order
 from copytrade.simulator.streams import Change, Message, StreamEnd, StreamSession
 
-ORDERS, ALGOS = "orders", "orders-algo"
+ORDERS, ALGOS, BALANCES = "orders", "orders-algo", "account"
 PATHS = {"/ws/v5/private": ORDERS, "/ws/v5/business": ALGOS}
 SILENCE_S = 30.0
 LOGIN_WINDOW_S = 30.0
@@ -106,12 +108,12 @@ class OkxSession(StreamSession):
             return ()
         self._heard_s = max(self._heard_s, change.time_s)
         inst_id = BY_SYMBOL[symbol].inst_id
-        uid = str(44_000_000_000 + list(self._books.accounts).index(change.order.request.account))
-        return [
-            _encode({"arg": {**asked, "uid": uid}, "data": [row]})
+        told = [
+            _encode({"arg": {**asked, "uid": self._uid(change.order.request.account)}, "data": [row]})
             for asked in self._asked.values()
-            if asked.get("instId", inst_id) == inst_id and asked["instType"] in _SPOT
+            if asked["channel"] != BALANCES and asked.get("instId", inst_id) == inst_id and asked["instType"] in _SPOT
         ]
+        return [*told, *self._balances(symbol.split("/"), change.time_s)]
 
     # -- what the client says ----------------------------------------------------------------------------------
 
@@ -163,14 +165,20 @@ class OkxSession(StreamSession):
 
     def _subscribe(self, operation: str, arg: Mapping[str, Any], request_id: Any) -> list[Message]:
         channel, kind = arg.get("channel"), arg.get("instType")
-        if channel not in (ORDERS, ALGOS):
+        if channel not in (ORDERS, ALGOS, BALANCES):
             raise _Refused("60018", str(channel)[:40])
-        if channel != self._channel:
+        if (channel == ALGOS) is not (self._channel == ALGOS):
             raise _Refused("64001" if channel == ALGOS else "64002")
+        if channel == BALANCES:
+            return self._follow(operation, {"channel": BALANCES}, request_id)
         inst_id = arg.get("instId")
         if kind not in _TYPES or (inst_id and inst_id not in BY_INST_ID):
             raise _Refused("60018", str(channel))
         asked = {"channel": str(channel), "instType": str(kind)} | ({"instId": str(inst_id)} if inst_id else {})
+        return self._follow(operation, asked, request_id)
+
+    def _follow(self, operation: str, asked: dict[str, str], request_id: Any) -> list[Message]:
+        channel = asked["channel"]
         if operation == "subscribe":
             self._asked[_encode(asked)] = asked
         else:
@@ -178,12 +186,33 @@ class OkxSession(StreamSession):
         self.account = self._name if self._asked else None
         head = {} if request_id is None else {"id": str(request_id)}
         acknowledged = _encode({**head, "event": operation, "arg": asked, "connId": self._id})
-        if operation == "unsubscribe" or channel != ORDERS:
+        if operation == "unsubscribe" or channel == ALGOS:
             return [acknowledged]
         count = {"event": "channel-conn-count", "channel": channel, "connCount": "1", "connId": self._id}
-        return [acknowledged, _encode(count)]
+        first = self._balances(None, self._heard_s) if channel == BALANCES else []
+        return [acknowledged, _encode(count), *first]
 
     # -- what is told ------------------------------------------------------------------------------------------
+
+    def _uid(self, account: str) -> str:
+        return str(44_000_000_000 + list(self._books.accounts).index(account))
+
+    def _balances(self, assets: Sequence[str] | None, now_s: float) -> list[Message]:
+        """What the account has of these currencies, or of all, to whoever follows its balances."""
+        if self._name is None or not any(asked["channel"] == BALANCES for asked in self._asked.values()):
+            return []
+        account, at = self._books.accounts[self._name], milliseconds(now_s)
+        details = []
+        for asset in sorted(account.balances) if assets is None else assets:
+            amount, free = account.balances.get(asset, ZERO), account.available(asset)
+            details.append(
+                {
+                    "ccy": asset, "cashBal": plain(amount), "availBal": plain(free), "availEq": "", "eq": plain(amount),
+                    "frozenBal": plain(amount - free), "ordFrozen": plain(amount - free), "eqUsd": "", "uTime": at,
+                }
+            )  # fmt: skip
+        row = {"uTime": at, "totalEq": "", "details": details}
+        return [_encode({"arg": {"channel": BALANCES, "uid": self._uid(self._name)}, "data": [row]})]
 
     def _order_row(self, change: Change) -> dict[str, Any] | None:
         """An ordinary order; the last fill tells that it is filled, and nothing comes after it."""
