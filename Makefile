@@ -53,7 +53,7 @@ drift: $(VENV)/.dev
 # Every boundary of every story of resting orders is died at, at every venue: more than an hour. `make test` has some of
 # each.
 kills: $(VENV)/.dev
-	CRASH_ALL=1 $(BIN)/python -m pytest tests/crash/test_kill_nine_resting.py
+	CRASH_ALL=1 $(BIN)/python -m pytest tests/crash/test_kill_nine_resting.py tests/crash/test_kill_nine_watch.py
 
 clean:
 	rm -rf $(VENV) .venv-bench
