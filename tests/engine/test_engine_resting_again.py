@@ -357,7 +357,7 @@ async def test_an_exit_held_on_its_way_back_rests_again_when_it_is_released(tmp_
         await until(lambda: len(copies(desk, stop)) == 2 and copies(desk, stop)[1].state is OrderState.HELD, "held")
         assert desk.alerts_of("is held", "kill switch")
         desk.kill.lift()
-        assert desk.engine.place_held_exits() == 1
+        desk.engine.place_held_exits()  # unless drift repair was there first
         again = await rests(desk, stop, 1)
         assert again.kind is OrderKind.STOP_LIMIT
         assert [o["type"] for o in resting(world, "sell")] == ["stop_limit"]
