@@ -38,7 +38,11 @@ class StreamFront:
         if session is None:
             return web.Response(status=503 if refused else 404)
         connection = _Connection(venue, session, self._durable, request)
-        await connection.socket.prepare(request)
+        try:
+            await connection.socket.prepare(request)
+        except ConnectionError:  # whoever asked was gone before the answer
+            connection.leave()
+            return web.Response(status=400)
         self._connections.add(connection)
         if self._ticker is None:
             self._ticker = asyncio.get_running_loop().create_task(self._tick())

@@ -241,7 +241,10 @@ class Hand:
         volume = (Decimal(order["volume"]) * Decimal(act["share"])).quantize(self._rules.lot_step)
         if (more := volume - Decimal(order["filled"])) > 0:
             body = {"order_id": order["order_id"], "volume": str(more)}
-            self._world.venue.call("POST", "fill", body, self._market.venue)
+            try:
+                self._world.venue.call("POST", "fill", body, self._market.venue)
+            except RuntimeError as error:  # it does not rest in the book: it waits for its price, or is over
+                raise Refusal(str(error)) from error
 
     def _go(self, act: Act) -> None:
         """The market goes there and back."""
