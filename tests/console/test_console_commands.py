@@ -112,7 +112,7 @@ def test_a_trade_without_a_worker_is_copied_and_on_record(world: World) -> None:
     equities = {user["user_id"]: user["equity"] for user in world.json("users")}
     assert Decimal(equities["alice_smith"]) > 990
     table = world.command("copies").out
-    assert "capped by max_user_risk 0.05 of equity 500" in table
+    assert "capped by max_user_risk (0.05 of equity 500" in table
     assert "under the smallest quantity" in table
 
 
