@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
 from copytrade.copying.drift import Cause, Drift, DriftFold
 from copytrade.domain.account import AccountId, user_of, venue_of
-from copytrade.domain.order import Effect, OrderKind
+from copytrade.domain.order import Effect, OrderKind, OrderState
 from copytrade.domain.signal import Signal
 from copytrade.domain.state import OrderRecord
 from copytrade.domain.writing_off import WrittenOff
@@ -21,12 +21,25 @@ _ASIDE_S = 0.02
 _ASIDE_MAX = 50
 
 
+@dataclass(frozen=True, slots=True)
+class _Beyond:
+    """How far the reckoning has come behind exits that are held, which may be for weeks: as long as they stay as they
+    are, nobody goes through all that again."""
+
+    fold: DriftFold
+    over: DriftFold
+    after: int
+    latest: datetime | None
+    held: Mapping[str, tuple[object, ...]]
+
+
 @dataclass(slots=True)
 class _Kept:
     fold: DriftFold
     after: int = 0
     latest: datetime | None = None  # when the last order of the account was over
     opened: bool = False  # what was left over from before is in it
+    beyond: _Beyond | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,24 +87,17 @@ class DriftBook:
                 earlier = sum(each.after <= begin.number for each in self._gone(account))
                 fold = DriftFold(lambda symbol: self._lot_step(account, symbol), earlier)
                 kept = self._kept[account] = _Kept(fold, begin.number)
-            while True:
-                await self._aside()
-                page = self._services.ledger.history(account, kept.after, _PAGE)
-                tail = self._settle(account, kept, page)
-                if tail or len(page) < _PAGE:
-                    break
-            # From here on nothing is awaited but for very long tails: the look is of one moment.
-            fold, over = kept.fold.copy(), kept.fold.copy()
-            begun: list[OrderRecord] = []
-            while True:
-                for number, signal, master, copies in tail:
-                    for each in (fold, over) if self._over(signal, master, copies) else (fold,):
-                        each.written_off(self._gone(account), number)
-                        self._take(account, each, signal, master, copies)
+            at = await self._start(account, kept)
+            # From here on nothing is awaited: the look is of one moment.
+            fold, over, latest = at.fold.copy(), at.over.copy(), at.latest
+            begun = [self._services.ledger.state.orders[order_id] for order_id in at.held]
+            number, page = at.after, self._services.ledger.history(account, at.after, _PAGE)
+            while page:
+                for number, signal, master, copies in page:
+                    self._take_both(account, fold, over, (number, signal, master, copies))
+                    latest = _latest(latest, copies)
                     begun += copies
-                if len(page) < _PAGE:
-                    break
-                page = tail = self._services.ledger.history(account, page[-1][0], _PAGE)
+                page = self._services.ledger.history(account, number, _PAGE) if len(page) == _PAGE else ()
             for each in (fold, over):
                 each.written_off(self._gone(account))
             for signal in fold.resting:
@@ -101,7 +107,59 @@ class DriftBook:
             ahead = fold.ahead()
             if not kept.opened:
                 self._open(account, kept, ahead, over, begin)
-            return Look(ahead, over, kept.latest, tuple(found.values()), begin.number)
+                kept.beyond = None
+            return Look(ahead, over, latest, tuple(found.values()), begin.number)
+
+    def _still_held(self, kept: _Kept) -> bool:
+        """Whether nothing has changed of what the reckoning waits for."""
+        orders, at = self._services.ledger.state.orders, kept.beyond
+        if at is None or not at.held:
+            return False
+        return all((r := orders.get(order_id)) is not None and _sight(r) == seen for order_id, seen in at.held.items())
+
+    async def _start(self, account: AccountId, kept: _Kept) -> _Beyond:
+        """Take in what is over, and where that ends at exits that are held, what has come behind them. Returns where to
+        go on from."""
+        while True:
+            if not self._still_held(kept):
+                kept.beyond = None
+                await self._settle_all(account, kept)
+            at = kept.beyond or _Beyond(kept.fold, kept.fold, kept.after, kept.latest, {})
+            await self._aside()
+            page = self._services.ledger.history(account, at.after, _PAGE)
+            further = self._go_beyond(account, at, page)
+            if further is not None:
+                kept.beyond = at = further
+            if not at.held or (self._still_held(kept) and (further is None or len(page) < _PAGE)):
+                return at
+
+    async def _settle_all(self, account: AccountId, kept: _Kept) -> None:
+        while True:
+            await self._aside()
+            page = self._services.ledger.history(account, kept.after, _PAGE)
+            if self._settle(account, kept, page) or len(page) < _PAGE:
+                return
+
+    def _go_beyond(self, account: AccountId, at: _Beyond, page: Sequence[_Told]) -> _Beyond | None:
+        """With what follows in the page taken in, up to where something is on its way; None where that is at once."""
+        held, latest, taken = dict(at.held), at.latest, 0
+        fold, over = at.fold, at.over
+        for number, signal, master, copies in page:
+            waits = {copy.order_id: _sight(copy) for copy in copies if copy.state is OrderState.HELD}
+            rest = [copy for copy in copies if copy.order_id not in waits]
+            if not (held or waits) or not self._over(signal, master, rest):
+                break
+            if not taken:
+                fold, over = fold.copy(), over.copy()
+            self._take_both(account, fold, over, (number, signal, master, copies))
+            held, latest, taken = {**held, **waits}, _latest(latest, copies), number
+        return _Beyond(fold, over, taken, latest, held) if taken else None
+
+    def _take_both(self, account: AccountId, fold: DriftFold, over: DriftFold, told: _Told) -> None:
+        number, signal, master, copies = told
+        for each in (fold, over) if self._over(signal, master, copies) else (fold,):
+            each.written_off(self._gone(account), number)
+            self._take(account, each, signal, master, copies)
 
     def _open(
         self, account: AccountId, kept: _Kept, ahead: DriftFold, over: DriftFold, begin: _Beginning
@@ -160,8 +218,7 @@ class DriftBook:
             kept.fold.written_off(self._gone(account), number)
             self._take(account, kept.fold, signal, master, copies)
             kept.after = number
-            for ended in (copy.ended_at for copy in copies if copy.ended_at and copy.filled):
-                kept.latest = max(ended, kept.latest or ended)
+            kept.latest = _latest(kept.latest, copies)
         return ()
 
     def _over(self, signal: Signal, master: OrderRecord | None, copies: Sequence[OrderRecord]) -> bool:
@@ -210,6 +267,17 @@ class DriftBook:
             if not self._services.sends_in_flight:
                 return
             await self._services.pause(_ASIDE_S)
+
+
+def _latest(before: datetime | None, copies: Sequence[OrderRecord]) -> datetime | None:
+    """When the last order that has filled was over."""
+    ended = [copy.ended_at for copy in copies if copy.ended_at and copy.filled]
+    return max(ended if before is None else [before, *ended], default=None)
+
+
+def _sight(record: OrderRecord) -> tuple[object, ...]:
+    """What the reckoning knows an exit by that is held."""
+    return (record.state, record.quantity, record.ideal, record.filled, record.fee_base, record.reason)
 
 
 _Told = tuple[int, Signal, OrderRecord | None, Sequence[OrderRecord]]

@@ -17,8 +17,10 @@ from copytrade.domain.money import Amount, Price, Quantity
 from copytrade.domain.order import OrderKind, OrderState, Side
 from copytrade.domain.reasons import Reason
 from copytrade.engine.desk import TradeRequest
-from copytrade.engine.drift_book import Look
+from copytrade.engine.drift_book import DriftBook, Look
+from copytrade.engine.ports import Ledger
 from copytrade.engine.repair import Mender
+from copytrade.engine.services import Services
 
 D = Decimal
 SOON = {"resting_delays_s": (0.02, 0.05, 0.1)}
@@ -156,3 +158,57 @@ async def test_balances_that_were_asked_for_before_a_fill_lack_nothing(tmp_path:
             await reading
             assert [(row.actual, row.missing) for row in rows] == [(D("0.002"), D(0))]
             assert not desk.alerts_of("by hand")
+
+
+async def test_what_comes_behind_an_exit_that_is_held_is_gone_through_once(tmp_path: Path) -> None:
+    with World(tmp_path, followers={"alice_smith": 1_000}) as world:
+        world.venue.set_price("ETH/USD", D(2_000))
+        async with world.trading() as desk:
+            alice, book, ledger = follower("alice_smith"), desk.engine.reconciler.book, desk.ledger
+            await desk.buy("1000")
+            await desk.settled()
+            world.fault("error", "alice_smith", error="EOrder:Some new rule", when="before", count=1)
+            out = await desk.sell("0.01")
+            await desk.settled()
+            assert desk.copy(out, "alice_smith").state is OrderState.HELD
+            for _ in range(4):
+                await desk.buy("100", "ETH/USD")
+                await desk.settled()
+                await desk.sell(symbol="ETH/USD")
+                await desk.settled()
+            await same_as_anew(book, desk.engine.services, alice)
+            read: list[int] = []
+            history = ledger.history
+            desk.engine.services.ledger = Counting(ledger, read)  # type: ignore[assignment]
+            await book.look(alice)
+            desk.engine.services.ledger = ledger
+            assert sum(read) == 0, "nothing has happened since"
+            assert len(history(alice, 0, 100)) == 10
+            assert [r.order_id for r in (await book.look(alice)).open] == [desk.copy(out, "alice_smith").order_id]
+            desk.engine.place_held_exits()
+            await until(lambda: world.holds("alice_smith") == D("0.001"), "the held exit is placed")
+            await desk.settled()
+            await same_as_anew(book, desk.engine.services, alice)
+
+
+class Counting:
+    """The ledger; notes how many signals are read of its history."""
+
+    def __init__(self, ledger: Ledger, read: list[int]) -> None:
+        self._ledger, self._read = ledger, read
+
+    def history(self, account: AccountId, after: int, limit: int) -> Sequence[object]:
+        found = self._ledger.history(account, after, limit)
+        self._read.append(len(found))
+        return found
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._ledger, name)
+
+
+async def same_as_anew(book: DriftBook, services: Services, account: AccountId) -> None:
+    """The book has the drift that one has which begins at the first signal."""
+    for _ in range(2):
+        kept, anew = await book.look(account), await DriftBook(services).look(account)
+        assert (kept.fold.drifts, kept.over.drifts) == (anew.fold.drifts, anew.over.drifts)
+        assert (kept.latest, kept.open) == (anew.latest, anew.open)
