@@ -73,7 +73,9 @@ class FillFollower:
             self.look_at(record.order_id)
 
     def look_at(self, order_id: str) -> None:
-        """Ask about an order now, out of its turn."""
+        """Ask about an order now, out of its turn; once more where a look is under way, which was begun before this."""
+        if order_id in self._polling:
+            self._once_more.add(order_id)
         self._schedule(order_id, 0.0)
 
     def taken_back(self, order_id: str) -> None:
@@ -124,7 +126,8 @@ class FillFollower:
         finally:
             self._polling.discard(order_id)
             if order_id in self._polls:
-                self._schedule(order_id, self._delays(order_id)[0])
+                self._schedule(order_id, 0.0 if order_id in self._once_more else self._delays(order_id)[0])
+            self._once_more.discard(order_id)
 
     def resting(self, account: AccountId, symbol: str) -> list[OrderRecord]:
         """The account's orders of the instrument that rest at its venue, as far as nobody wants them back."""

@@ -31,6 +31,7 @@ from copytrade.engine.killswitch import KillState, KillSwitch
 from copytrade.engine.lanes import Lanes
 from copytrade.engine.limits import LimitKeeper
 from copytrade.engine.markets import Markets, StandIns
+from copytrade.engine.own_stream import OwnStream
 from copytrade.engine.ports import Clock, Ledger, Venue
 from copytrade.engine.prices import PriceBoard, PriceKeeper
 from copytrade.engine.reconcile import Reconciler
@@ -104,6 +105,7 @@ class Engine:
         self.reconciler = Reconciler(self.services, self.mender, self.refresher.now, w.drift)
         self.joiner = Joiner(self.services, self._emit, self.refresher.now, self.mender.master, w.drift)
         self.watcher = Watcher(self.services, self._emit, self.refresher.now, w.watch) if w.watch else None
+        self.own_stream = OwnStream(self.services)
         self.ready = asyncio.Event()
         self.recovered: dict[str, int] = {}
         self._loading: dict[str, asyncio.Task[None]] = {}
@@ -317,9 +319,10 @@ class Engine:
                 return
 
     def _watch_orders(self) -> None:
-        """Watch the master's account for orders by hand, if that is wanted."""
+        """Watch the master's account for orders by hand, if that is wanted; for the end of its own in any case."""
         if self.watcher is None:
             end_watch(self.services)
+            self._tasks.append(asyncio.create_task(self._guarded(self.own_stream.run()), name="own stream"))
             return
         self.watcher.begin()
         self._tasks += [
