@@ -26,6 +26,7 @@ REFUSALS = {
     "EService:Market in cancel_only mode": Reason.MARKET_CLOSED,
     "EService:Market in post_only mode": Reason.MARKET_CLOSED,
     "EService:Deadline elapsed": Reason.DEADLINE_ELAPSED,
+    "EGeneral:Invalid arguments:deadline": Reason.DEADLINE_ELAPSED,
     "EService: Throttled: 1700000007": Reason.RATE_LIMITED,
     "EService:Throttled:1700000007": Reason.RATE_LIMITED,
     "EService: Throttled": Reason.RATE_LIMITED,

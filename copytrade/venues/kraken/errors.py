@@ -68,6 +68,8 @@ _TABLE: tuple[tuple[str, Refusal], ...] = (
     ("EAPI:Feature disabled", _REFUSED),
     ("EGeneral:Permission denied", Refusal(Reason.NO_PERMISSION, parks_account=True)),
     ("EGeneral:Temporary lockout", Refusal(Reason.LOCKED_OUT, parks_account=True, parks_for_s=LOCKOUT_S)),
+    # It was sent well ahead of its deadline, and Kraken wants two seconds of that to be left: so it came late.
+    ("EGeneral:Invalid arguments:deadline", Refusal(Reason.DEADLINE_ELAPSED, retry_after_s=1.0)),
     ("EGeneral:Invalid arguments", _INVALID),
     ("EGeneral:Unknown method", _REFUSED),
     # A country where this one market may not be traded; the account's other markets go on (ccxt issue 26987).
