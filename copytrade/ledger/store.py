@@ -148,9 +148,10 @@ class Ledger:
     def append(self, events: Sequence[Event], *, hurry: bool = False) -> Receipt:
         """Apply the events to the live state at once and make them durable in one transaction.
 
-        Await the result to know that they are (it raises `LedgerError` if they never will be), or drop it. An
-        event that may not happen raises `IllegalMove`, `KeyError` or `ValueError`: alone, or first of its batch, it
-        changes nothing; in the middle of one the ledger fails for good, as its state is then ahead of its file.
+        Await the result to know that they are (it raises `LedgerError` if they never will be), or drop it. With no
+        events it tells when those before are. An event that may not happen raises `IllegalMove`, `KeyError` or
+        `ValueError`: alone, or first of its batch, it changes nothing; in the middle of one the ledger fails for good,
+        as its state is then ahead of its file.
         """
         writer = self._writer
         if writer is None:
@@ -161,6 +162,8 @@ class Ledger:
             if self._closed:
                 raise LedgerUnwritable(f"the ledger {self.path} is closed")
             group = writer.open_group()
+            if not events:
+                return Receipt(writer.latest(hurry=hurry))
             if len(group.events) + len(events) > PENDING_MAX:
                 raise again(self._fail(_stalled(self.path)))
             first = not group.events
@@ -168,12 +171,11 @@ class Ledger:
             for event, changed in zip(events, changes, strict=True):
                 _take_in(group, event, changed, self._state)
             group.standing.update(self._state.standing.drain())
-            if events:
-                state = self._state
-                group.counters = (
-                    state.signals_count, state.signals_digest, state.ended_count, state.ended_digest,
-                )  # fmt: skip
-                writer.stir(group, first=first, hurry=hurry)
+            state = self._state
+            group.counters = (
+                state.signals_count, state.signals_digest, state.ended_count, state.ended_digest,
+            )  # fmt: skip
+            writer.stir(group, first=first, hurry=hurry)
             return Receipt(group)
 
     def append_sync(self, events: Sequence[Event]) -> None:

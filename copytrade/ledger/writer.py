@@ -104,6 +104,18 @@ class Writer:
         """Groups that are not durable yet, oldest first. Call with the lock held."""
         return (self._open,) if self._in_flight is None else (self._in_flight, self._open)
 
+    def latest(self, *, hurry: bool) -> Group:
+        """The group after which all that has been appended is durable; a settled one if it is already. With the lock
+        held. An open group without events may never be written, so nobody is to wait for that."""
+        if self._open.events:
+            self.stir(self._open, first=False, hurry=hurry)
+            return self._open
+        if self._in_flight is not None:
+            return self._in_flight
+        durable = Group()
+        durable.settle(None)
+        return durable
+
     def stir(self, group: Group, *, first: bool, hurry: bool) -> None:
         """Tell the thread that `group` has something (`first`), or must not wait (`hurry`). With the lock held."""
         if hurry and not group.hurry:

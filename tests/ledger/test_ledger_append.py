@@ -45,6 +45,16 @@ def rows_on_disk(path: Path, table: str) -> int:
         return int(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
 
 
+async def test_no_events_are_durable_once_those_before_them_are(ledger: Ledger, path: Path) -> None:
+    async with asyncio.timeout(10):  # far beyond what it takes: nobody writes a group without events
+        await ledger.append([], hurry=True)
+        ledger.append([SignalEmitted(SIGNAL)])
+        await ledger.append([], hurry=True)
+        assert rows_on_disk(path, "events") == 1
+        ledger.observe({MASTER: Balances("USD", Amount.of(1), Amount.of(1), {}, START)})
+        await ledger.append([])
+
+
 async def test_the_state_changes_at_once_and_the_file_by_the_time_it_is_awaited(ledger: Ledger, path: Path) -> None:
     written = ledger.append([SignalEmitted(SIGNAL)], hurry=True)
     assert SIGNAL.signal_id in ledger.state.unplanned

@@ -16,6 +16,7 @@ import pytest
 from ledger_samples import accepted, filled, follower, intent, plan, signal
 
 from copytrade.console.journal import NAME, JournalKeeper, TradeJournal
+from copytrade.domain.alerts import Alert
 from copytrade.domain.events import Event, OrderStopped, SignalEmitted
 from copytrade.domain.money import NO_AMOUNT, Quantity
 from copytrade.domain.reasons import Reason
@@ -166,7 +167,7 @@ def test_more_than_one_batch(tmp_path: Path) -> None:
 
 
 async def test_what_goes_wrong_is_said_once_and_made_up_for(tmp_path: Path) -> None:
-    said: list[str] = []
+    said: list[Alert] = []
     with Ledger.open(tmp_path / "ledger.sqlite3") as ledger:
         ledger.append_sync(_fan_out("one"))
         (tmp_path / NAME).mkdir()  # in its place
@@ -174,7 +175,7 @@ async def test_what_goes_wrong_is_said_once_and_made_up_for(tmp_path: Path) -> N
         await keeper.write()
         await keeper.write()
         assert len(said) == 1
-        assert NAME in said[0]
+        assert NAME in said[0].text
         (tmp_path / NAME).rmdir()
         await keeper.write()
         assert len(_lines(tmp_path)) == 4
