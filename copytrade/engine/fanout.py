@@ -161,7 +161,8 @@ class FanOut:
                 copies += [a for a in answers if a.reason is not Reason.NOTHING_TO_CLOSE or not signal.kind.follows_up]
         left = self._left_behind(signal) if signal.kind.follows_up and signal.exit_fraction else []
         more = [CancelAsked(record.order_id, Reason.MASTER_FILLED, now) for record in left]
-        return [*found.asked(signal, now), *more], [*found.back, *left], tuple(copies)
+        asked = found.asked(signal, now, services.ledger.find(signal.master_order_id))
+        return [*asked, *more], [*found.back, *left], tuple(copies)
 
     def _left_behind(self, signal: Signal) -> list[OrderRecord]:
         return left_behind(self._services, signal, self._resting())

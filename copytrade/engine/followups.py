@@ -35,9 +35,12 @@ class FollowUp:
     told: list[OrderRecord] = field(default_factory=list)
     copies: list[Deferred] = field(default_factory=list)
 
-    def asked(self, signal: Signal, at: datetime) -> list[CancelAsked]:
-        """The events that ask for orders back."""
+    def asked(self, signal: Signal, at: datetime, master: OrderRecord | None = None) -> list[CancelAsked]:
+        """The events that ask for orders back. `master` is the order behind the signal: one that was cancelled to be
+        placed anew is told as changed."""
         reason = _REASONS[signal.kind]
+        if reason is Reason.MASTER_CANCELLED and master is not None and master.cancel is Reason.MASTER_AMENDED:
+            reason = Reason.MASTER_AMENDED
         return [CancelAsked(record.order_id, reason, at) for record in (*self.back, *self.told)]
 
 

@@ -113,6 +113,7 @@ async def test_an_amendment_moves_every_copy_and_none_is_there_twice(tmp_path: P
             )
             assert changed.state is OrderState.ACCEPTED
             await desk.dealt_with(told(changed, SignalKind.AMENDED))
+            assert [c.cancel for c in desk.copies(told(placed, SignalKind.PLACED))] == [Reason.MASTER_AMENDED] * 2
             for user, quantity in zip(TWO, ("0.001", "0.0005"), strict=True):
                 (order,) = open_at(world, user)
                 assert (D(order["limit_price"]), D(order["volume"])) == (D(46_000), D(quantity))
