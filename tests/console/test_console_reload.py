@@ -83,6 +83,7 @@ def test_the_switch_by_hand_and_by_command(world: World) -> None:
         buy(world)
         done = world.command("kill", "--flatten")
         assert done.code == 0, done
+        world.until_flat()  # the command waits for the fills only so long
         assert world.json("positions") == []
         assert world.json("status")["kill_switch"] == "halt"
 

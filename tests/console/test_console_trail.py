@@ -62,16 +62,17 @@ def test_commands_are_in_the_trail_with_who_came_from_where(world: World) -> Non
     me = getpass.getuser()
     with world.worker():
         world.json("kill")
+        wait_until(lambda: seen(world, "halt"), "the worker to have seen it before it is lifted")
         world.environ |= {"SSH_CONNECTION": "203.0.113.9 50022 10.0.0.1 22", "SUDO_USER": "olga"}
         world.json("unkill")
         world.json("pause", "alice_smith")
         wait_until(lambda: [a["what"] for a in acts(world)].count("mode") == 1, "the acts to be in the chain")
+        wait_until(lambda: seen(world, "off"), "the worker to have seen that it was lifted")
     found = [who(act) for act in acts(world) if act["record"]]
     commands = [("kill", me, "command line"), ("unkill", f"{me} (sudo by olga)", "command line, ssh from 203.0.113.9")]
     assert found[:2] == commands
     assert found[2][::2] == ("mode", "command line, ssh from 203.0.113.9")
-    assert seen(world, "halt")
-    assert seen(world, "off")
+    assert [act["target"] for act in acts(world) if act["what"] == SWITCH] == ["halt", "off"]
 
 
 # -- days of equity --------------------------------------------------------------------------------------------------
