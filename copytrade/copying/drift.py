@@ -262,13 +262,13 @@ class DriftFold:
         return drift
 
     def _set_right(self, signal: Signal, copies: Sequence[OrderRecord]) -> None:
-        otherwise = named(Cause.BY_HAND if signal.kind is SignalKind.FLATTEN else Cause.ROUNDING)
         for symbol in dict.fromkeys(copy.symbol for copy in copies):
             drift = self._drift(symbol, signal)
             for copy in copies:
                 if copy.symbol == symbol and copy.arrived:
                     arrived = copy.arrived.value
-                    drift.set_right(arrived if copy.effect is Effect.ENTRY else -arrived, otherwise)
+                    change = arrived if copy.effect is Effect.ENTRY else -arrived
+                    drift.set_right(change, named(_beyond(signal, drift.actual + change)))
             drift.last_copy = copies[-1].order_id
 
     def _step(
@@ -351,6 +351,14 @@ class DriftFold:
         if copies:
             drift.last_copy = copies[-1].order_id
         drift.moved(-ideal, -sold, parts)
+
+
+def _beyond(signal: Signal, left: Decimal) -> Cause:
+    """What a repair is put down to that goes beyond what there was to put right."""
+    if signal.kind is SignalKind.FLATTEN:
+        return Cause.BY_HAND
+    # The master is out but for a rest under its venue's minimum, and so the account sells all.
+    return Cause.ROUNDING if left else Cause.MASTER_PARTIAL
 
 
 def _exit_parts(copies: Sequence[OrderRecord], due: Decimal, sold: Decimal, step: Decimal) -> list[tuple[str, Decimal]]:

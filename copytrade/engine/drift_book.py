@@ -10,6 +10,7 @@ from decimal import Decimal
 
 from copytrade.copying.drift import Cause, Drift, DriftFold
 from copytrade.domain.account import AccountId, user_of, venue_of
+from copytrade.domain.instrument import base_of
 from copytrade.domain.order import Effect, OrderKind, OrderState
 from copytrade.domain.signal import Signal
 from copytrade.domain.state import OrderRecord
@@ -47,11 +48,14 @@ class Look:
     """One account at one moment: its drift, when its last order was over, and its orders that are not.
 
     In `fold` what is on its way counts as far as it is known to have come: of the master's order and of a copy that may
-    be known to different moments. `over` is the drift of those signals alone whose orders are all at their end.
+    be known to different moments. `over` is the drift of those signals alone whose orders are all at their end;
+    `moving` are the bases of the others, those that rest aside. `upto` is the number of the last signal in it.
     """
 
     fold: DriftFold
     over: DriftFold
+    moving: frozenset[str]
+    upto: int
     latest: datetime | None
     open: tuple[OrderRecord, ...]
     start: int = 0  # the number of the signal that it was reckoned from
@@ -91,9 +95,12 @@ class DriftBook:
             # From here on nothing is awaited: the look is of one moment.
             fold, over, latest = at.fold.copy(), at.over.copy(), at.latest
             begun = [self._services.ledger.state.orders[order_id] for order_id in at.held]
+            moving: set[str] = set()
             number, page = at.after, self._services.ledger.history(account, at.after, _PAGE)
             while page:
                 for number, signal, master, copies in page:
+                    if signal.target in ("", account) and not self._over(signal, master, copies):
+                        moving |= {base_of(symbol) for symbol in (signal.symbol, *(copy.symbol for copy in copies))}
                     self._take_both(account, fold, over, (number, signal, master, copies))
                     latest = _latest(latest, copies)
                     begun += copies
@@ -108,7 +115,7 @@ class DriftBook:
             if not kept.opened:
                 self._open(account, kept, ahead, over, begin)
                 kept.beyond = None
-            return Look(ahead, over, latest, tuple(found.values()), begin.number)
+            return Look(ahead, over, frozenset(moving), number, latest, tuple(found.values()), begin.number)
 
     def _still_held(self, kept: _Kept) -> bool:
         """Whether nothing has changed of what the reckoning waits for."""

@@ -31,6 +31,7 @@ from copytrade.engine.roster import Member
 from copytrade.engine.services import Services
 from copytrade.engine.work import cancel_work
 
+_SINCE_MAX = 100  # signals since a look; after more, there will be a newer one soon
 _BACKOFF_S = 60.0
 _BACKOFF_MAX_S = 3600.0
 _WHOLE = Decimal(1)
@@ -66,7 +67,8 @@ class Mender:
         self._release_held(member, seen, rows, repair, by_hand=by_hand)
         emitted: list[str] = []
         for row in rows:
-            if any(base_of(r.symbol) == base_of(row.symbol) and not r.state.final for r in seen.open):
+            base = base_of(row.symbol)
+            if base in seen.moving or any(base_of(r.symbol) == base and not r.state.final for r in seen.open):
                 continue
             drift = seen.fold.drifts.get(row.symbol)
             last = drift.last_copy if drift else ""
@@ -74,7 +76,8 @@ class Mender:
             found = await self._for(member, row, over, last or f"{seen.start} {row.actual}", repair, by_hand=by_hand)
             # Reckoned of the look, and prices were waited for since.
             as_seen = self._services.ledger.state.position(account, row.symbol).value == row.actual
-            if found is not None and as_seen and not self._moving(account, row.symbol) and await self.emit(found):
+            still = as_seen and not self._moving(account, row.symbol) and not self._told_since(account, base, seen)
+            if found is not None and still and await self.emit(found):
                 emitted.append(found.signal_id)
         return emitted
 
@@ -273,6 +276,12 @@ class Mender:
         if any(base_of(signal.symbol) == base for signal in coming):
             return True
         return any(base_of(r.symbol) == base for r in state.orders.of(account))
+
+    def _told_since(self, account: AccountId, base: str, seen: Look) -> bool:
+        """Whether there was a signal in the base since that look: whatever came of it, the look is of before."""
+        page = self._services.ledger.history(account, seen.upto, _SINCE_MAX)
+        told = any(base_of(signal.symbol) == base for _, signal, _, _ in page if signal.target in ("", account))
+        return told or len(page) == _SINCE_MAX
 
     def _sellable(self, account: AccountId, symbol: str, quantity: Decimal) -> bool:
         instrument = self._services.instrument(venue_of(account), symbol)
