@@ -21,9 +21,12 @@ class SampleStrategy:
         """It needs no memory: what it does follows from the time, and so does the key."""
         step = round(view.at_s / self._every_s)
         key, move = str(step), step % 4
-        if move in (0, 1) or not view.held:
+        if move in (0, 1):
             amount = self._amount if move != 1 else Amount(self._amount.value / 2)
             return Decision(wish=Wish(key, Side.BUY, amount=amount))
+        if not view.held:
+            # Asked again within this step it holds something and sells: another order, which needs another key.
+            return Decision(wish=Wish(f"{key} first", Side.BUY, amount=self._amount))
         if move == 2:
             return Decision(wish=Wish(key, Side.SELL, quantity=Quantity(view.held.value / 2)))
         return Decision(wish=Wish(key, Side.SELL, whole=True))

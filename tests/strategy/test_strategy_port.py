@@ -202,3 +202,13 @@ def test_the_sample_strategy_goes_round_in_four_steps() -> None:
         ("4", Side.BUY, Amount.of(1000), None, False), ("5", Side.BUY, Amount.of(500), None, False),
         ("6", Side.SELL, None, Quantity.of("0.01"), False), ("7", Side.SELL, None, None, True),
     ]  # fmt: skip
+
+
+def test_the_sample_strategy_asked_twice_within_a_step_gives_no_key_to_two_orders() -> None:
+    sample = SampleStrategy("BTC/USD", Amount.of(1000), 6.0)
+    bought = sample.decide(View("BTC/USD", 36.0, FUNDS, Quantity.of(0))).wish
+    sold = sample.decide(View("BTC/USD", 37.0, FUNDS, Quantity.of("0.02"))).wish
+    assert bought is not None
+    assert sold is not None
+    assert (bought.side, sold.side) == (Side.BUY, Side.SELL)
+    assert bought.key != sold.key
