@@ -136,6 +136,8 @@ class MasterDesk:
         instrument = self._instrument(request)
         form = self.form(request.kind, request.side, request.limit, request.stop, instrument)
         await self._settle(instrument)
+        if effect is Effect.EXIT:  # what resting orders have filled unseen would be in the position, or not in it
+            await services.fills.seen(self.account, instrument.symbol, exits=True)
         balances = await self._balances(effect)
         quote = await services.prices.quote(instrument, services.limits.price_max_age_s)
         price = form.limit_price or form.stop_price or quote.side_price(request.side)

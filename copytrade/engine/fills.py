@@ -106,13 +106,14 @@ class FillFollower:
             await self._services.pause_until(changed, 1.0)
         return True
 
-    async def seen(self, account: AccountId, symbol: str) -> None:
-        """Ask about the entries that rest for this account in the instrument: nobody looks at them often. A venue that
-        does not tell within a few seconds holds nothing up."""
-        entries = [record.order_id for record in self.resting(account, symbol) if record.effect is Effect.ENTRY]
+    async def seen(self, account: AccountId, symbol: str, *, exits: bool = False) -> None:
+        """Ask about the entries that rest for this account in the instrument, and the exits if told to: nobody looks at
+        them often. A venue that does not tell within a few seconds holds nothing up."""
+        resting = self.resting(account, symbol)
+        asked = [record.order_id for record in resting if exits or record.effect is Effect.ENTRY]
         try:
             async with asyncio.timeout(_SEEN_WAIT_S):
-                for order_id in entries:
+                for order_id in asked:
                     await self._see(order_id)
         except (VenueError, TimeoutError) as error:
             log.info("%s: what its orders in %s have filled is not known: %s", account, symbol, error)

@@ -13,9 +13,11 @@ from world import World, follower, until
 
 from copytrade.copying.drift import DriftRow, Repair
 from copytrade.domain.account import AccountId
+from copytrade.domain.ids import signal_id
 from copytrade.domain.money import Amount, Price, Quantity
 from copytrade.domain.order import OrderKind, OrderState, Side
 from copytrade.domain.reasons import Reason
+from copytrade.domain.signal import SignalKind
 from copytrade.engine.desk import TradeRequest
 from copytrade.engine.drift_book import DriftBook, Look
 from copytrade.engine.ports import Ledger
@@ -244,3 +246,24 @@ async def test_nothing_is_repaired_beside_an_order_that_is_not_over_or_is_newer_
             (row,) = await engine.reconciler.look(alice, fresh=True)
             rounding = abs(dict(row.causes)["rounding"])
             assert (rounding < D("0.0000001")) is looked_at, row
+
+
+async def test_an_exit_of_the_masters_counts_what_its_resting_orders_have_filled_unseen(tmp_path: Path) -> None:
+    """Half is out by a limit that filled a moment ago, and half of the other half is sold now: a quarter stays."""
+    unseen = {"resting_delays_s": (60.0,)}
+    with World(tmp_path, followers={"alice_smith": 1_000}, limits=unseen, settings=NO_GRACE) as world:
+        async with world.trading() as desk:
+            await desk.buy("1000")
+            await desk.settled()
+            request = TradeRequest(
+                "out by half", "BTC/USD", Side.SELL, quantity=Quantity.of("0.01"), kind=OrderKind.LIMIT,
+                limit=Price.of(50_100),
+            )  # fmt: skip
+            record = await desk.place(request)
+            await desk.dealt_with(signal_id(record.order_id, SignalKind.PLACED))
+            world.price("BTC/USD", 50_200)
+            out = desk.ledger.signal(await desk.sell("0.005"))
+            assert out is not None
+            assert (out.position_before, out.exit_fraction) == (Quantity.of("0.01"), D("0.5"))
+            await desk.settled()
+            assert [world.holds(user) for user in ("master", "alice_smith")] == [D("0.005"), D("0.0005")]

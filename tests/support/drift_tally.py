@@ -17,6 +17,7 @@ from copytrade.domain.account import venue_of
 _NOISE = Decimal("1e-12")
 _ZERO = Decimal(0)
 _SELLABLE_USD = 20
+_ABOUT_ONE = (Decimal("0.85"), Decimal("1.18"))  # equities are topped up to within 2 %, and move in between
 
 
 @dataclass
@@ -30,6 +31,7 @@ class Tally:
     worst: dict[str, Decimal] = field(default_factory=dict)  # by cause
     worst_share: Decimal = _ZERO
     ideals: list[Decimal] = field(default_factory=list)
+    outliers: list[str] = field(default_factory=list)  # ideals that are far from the master's own share
     read_again: int = 0
     worst_rounding: Decimal = _ZERO  # in lot steps of the follower's venue, over the master's orders since it was flat
 
@@ -81,6 +83,9 @@ class Tally:
             return
         due = held / balances.equity.value * equity * member.terms.multiplier
         self.ideals.append(row.ideal / due)
+        if not _ABOUT_ONE[0] < row.ideal / due < _ABOUT_ONE[1]:
+            at = f"{master.number} acts: {row.account} {row.symbol}"
+            self.outliers.append(f"{at}: ideal {row.ideal} beside {due} of the master's {held}; {dict(row.causes)}")
 
     def _fee_estimates(self, master: Master, row: DriftRow, base: str) -> Decimal:
         """Alpaca tells no fee before the end of the day: until then it is reckoned, up to a step too high a fill."""
