@@ -28,7 +28,7 @@ from typing import Any, Self
 REPO = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(REPO), str(REPO / "tests" / "support")]
 
-from drift_tally import Tally, count_ends  # noqa: E402
+from drift_tally import Tally, ends  # noqa: E402
 from drift_venues import VENUES, Link  # noqa: E402
 from drift_world import DriftWorld, Master, calm, cash_of, lift_limits, mixed_followers  # noqa: E402
 from world import Desk  # noqa: E402
@@ -115,7 +115,7 @@ class Run:
         """What venues and ledger say, with nothing on its way."""
         await calm(desk, self.world)
         taken, doubled = self.world.orders(), self.world.doubled()
-        self.found = {"orders": taken, "doubled": doubled, **await asyncio.to_thread(count_ends, desk, self.world)}
+        self.found = {"orders": taken, "doubled": doubled, **await ends(desk, self.world)}
 
     def _say(self) -> None:
         wrong, seconds = self.tally.unexplained, time.monotonic() - self.began

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections import Counter
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from drift_world import BASES, DriftWorld, Master, calm, market
-from world import Desk
+from world import Desk, until
 
 from copytrade.copying.drift import Cause, DriftRow, Repair, total
 from copytrade.domain.account import venue_of
@@ -154,6 +155,18 @@ def last_orders(master: Master, row: DriftRow) -> list[str]:
 def price_of(master: Master, base: str) -> Decimal:
     """What the master's venue bids."""
     return master.world.quote(master.world.master, base).bid
+
+
+async def ends(desk: Desk, world: DriftWorld) -> dict[str, Any]:
+    """`count_ends`, once the file has what the system knows: it is written a moment later."""
+
+    def written() -> bool:
+        with sqlite3.connect(f"file:{world.paths.ledger}?mode=ro", uri=True) as rows:
+            found = rows.execute("SELECT order_id, state FROM orders WHERE ended_at IS NULL").fetchall()
+        return dict(found) == {r.order_id: r.state.value for r in desk.ledger.state.orders.values()}
+
+    await until(written, "the ledger's file is up to date")
+    return await asyncio.to_thread(count_ends, desk, world)
 
 
 def count_ends(desk: Desk, world: DriftWorld) -> dict[str, Any]:
