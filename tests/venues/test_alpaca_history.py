@@ -150,7 +150,7 @@ async def test_order_that_could_meet_a_resting_one_is_refused_until_that_is_gone
     resting = await lab.account.place(stop, let_through)
     outcome = await lab.account.place(lab.order(), let_through)
     assert isinstance(outcome, RefusedByVenue)
-    assert (outcome.reason, outcome.parks_account) == (Reason.VENUE_REFUSED, False)
+    assert (outcome.reason, outcome.parks_account) == (Reason.OPPOSITE_ORDER, False)
     assert outcome.retry_after_s is not None
     assert "opposite side market/stop order exists" in outcome.detail
     await lab.account.cancel(resting.venue_order_id)
