@@ -127,6 +127,7 @@ async def test_an_exit_behind_an_entry_that_waits_for_its_market_follows_it_ther
         async with world.trading() as desk:
             await waiting(desk, signal)
             await until(lambda: desk.connected("kraken", "master"), "the master is connected")
+            await until(lambda: desk.position("kraken:master"), "the master's own purchase has filled")
             half = str(desk.position("kraken:master") / 2)
             part = await desk.sell(half)
             await until(lambda: desk.copies(part), "the exit is planned")

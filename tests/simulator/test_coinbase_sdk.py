@@ -71,7 +71,7 @@ def test_public_calls_and_errors(sdk):
     with pytest.raises(requests.HTTPError, match="404"):
         sdk.get_order("11111111-0000-0000-0000-000000000001")
     with pytest.raises(requests.HTTPError, match="Missing Required Scopes"):
-        sdk.get("/v2/accounts")
+        sdk.get("/v2/payment-methods")
 
 
 def test_venue_is_there_by_name():
