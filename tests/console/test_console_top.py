@@ -58,8 +58,10 @@ def test_in_a_terminal_it_stays_and_ends_at_once(world: World) -> None:
     world.json("trade", "BTC/USD", "buy", "--usd", "1000")
     pid, terminal = pty.fork()
     if pid == 0:  # the command, with a terminal of its own
+        import signal
         import sys
 
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # whoever runs the tests in the background has it ignored
         os.chdir(world.root)
         os.execve(
             sys.executable, [sys.executable, "-m", "copytrade", "top", "--every", "0.2"],

@@ -45,7 +45,7 @@ from copytrade.wiring.system import Hooks, System
 
 Json = dict[str, Any]
 Adjust = Callable[[Wiring], Wiring]
-WAIT_S = 30.0  # far beyond what any of these conditions needs, on a machine that is busy with other things
+WAIT_S = 60.0  # far beyond what any of these conditions needs, on a machine that is busy with other things
 MASTER = AccountId("kraken:master")
 
 # The engine's waits, shortened. What they wait for stays the same.
