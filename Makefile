@@ -50,10 +50,9 @@ soak: $(VENV)/.dev
 drift: $(VENV)/.dev
 	$(BIN)/python benchmarks/drift.py
 
-# Every boundary of every story of resting orders is died at, at every venue: more than an hour. `make test` has some of
-# each.
+# Every boundary of every story is died at: hours. `make test` has some of each kind.
 kills: $(VENV)/.dev
-	CRASH_ALL=1 $(BIN)/python -m pytest tests/crash/test_kill_nine_resting.py tests/crash/test_kill_nine_watch.py
+	CRASH_ALL=1 $(BIN)/python -m pytest tests/crash
 
 clean:
 	rm -rf $(VENV) .venv-bench

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -13,7 +14,8 @@ from crash_evidence import doubts, examine
 from crash_lab import SIGKILLED, Lab, Tally
 from crash_world import World
 
-pytestmark = pytest.mark.slow
+ALL = os.environ.get("CRASH_ALL") == "1"
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1_800 if ALL else 300)]
 
 SEED = 20_240_608
 OTHERS = [venue for venue in VENUES if venue != "kraken"]
@@ -64,14 +66,16 @@ def steps_of(lab: Lab, cast: Cast) -> list[str]:
 
 
 def each_death(lab: Lab, cast: Cast, chance: random.Random) -> list[Callable[[], Tally]]:
-    """A world for each of `DEATHS`, with one or two more kills while it recovers."""
+    """A world for each of `DEATHS`, with one or two more kills while it recovers. Without CRASH_ALL for half of them,
+    the one half at some venues and the other at others."""
 
     def case(number: int, name: str, nth: int) -> Callable[[], Tally]:
         again = [kill(chance.choice(RECOVERING)) for _ in range(1 + number % 2)]
         steps = hasty(cast) if number % 3 == 0 else calm(cast)
         return lambda: lab.live(lab.world(f"{cast.master}, {name} {nth}", steps, cast), [kill(name, nth), *again])
 
-    return [case(number, *death) for number, death in enumerate(DEATHS)]
+    worlds = [case(number, *death) for number, death in enumerate(DEATHS)]
+    return worlds if ALL else worlds[VENUES.index(cast.master) % 2 :: 2]
 
 
 @pytest.mark.parametrize("venue", OTHERS)
@@ -79,12 +83,13 @@ def test_killed_at_another_venue(lab: Lab, venue: str) -> None:
     """Everybody is at one venue; its own deadline, or its memory of client ids, is what absence is proved by."""
     cast = all_at(venue)
     steps_of(lab, cast)
-    tally = lab.run(venue, each_death(lab, cast, random.Random(SEED)))
+    cases = each_death(lab, cast, random.Random(SEED))
+    tally = lab.run(venue, cases)
     tally.assert_clean()
-    assert tally.kills.total() >= 25, tally.line()
-    assert tally.killed_recovering >= 8, tally.line()
-    assert tally.in_doubt_and_there >= 8, tally.line()
-    assert tally.in_doubt_and_not_there >= 8, tally.line()
+    assert tally.kills.total() >= len(cases), tally.line()
+    assert tally.killed_recovering >= len(cases) // 3, tally.line()
+    assert tally.in_doubt_and_there >= len(cases) // 3, tally.line()
+    assert tally.in_doubt_and_not_there >= len(cases) // 3, tally.line()
 
 
 def fault_cases(lab: Lab, cast: Cast, faults: dict[str, dict[str, Any]]) -> list[Callable[[], Tally]]:
@@ -126,11 +131,12 @@ def test_killed_with_followers_at_every_venue(lab: Lab, master: str) -> None:
     """One signal is placed at every venue at once; each account recovers by the rules of its own venue."""
     cast = mixed(master)
     steps_of(lab, cast)
-    tally = lab.run(f"{master}'s master, followers everywhere", each_death(lab, cast, random.Random(SEED + 1)))
+    cases = each_death(lab, cast, random.Random(SEED + 1))
+    tally = lab.run(f"{master}'s master, followers everywhere", cases)
     tally.assert_clean()
-    assert tally.kills.total() >= 25, tally.line()
-    assert tally.in_doubt_and_there >= 8, tally.line()
-    assert tally.in_doubt_and_not_there >= 8, tally.line()
+    assert tally.kills.total() >= len(cases), tally.line()
+    assert tally.in_doubt_and_there >= len(cases) // 3, tally.line()
+    assert tally.in_doubt_and_not_there >= len(cases) // 3, tally.line()
 
 
 @pytest.mark.parametrize("master", ["kraken", "coinbase"])

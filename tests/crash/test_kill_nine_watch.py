@@ -107,7 +107,7 @@ def test_killed_at_every_kind_of_step(lab: Lab, markets: Markets) -> None:
     every boundary that an unharmed run comes to."""
     chance = random.Random(SEED)
     cases = []
-    for number, (name, nth) in enumerate(chance.sample(DEATHS, 6) if not ALL else ()):
+    for number, (name, nth) in enumerate(chance.sample(DEATHS, 4) if not ALL else ()):
         again = [{"kill": {"nth": chance.randint(10, 60)}} for _ in range(number % 3)]
         # Kraken lets a key ask about once a second, so that what is seldom there is tried at length with CRASH_ALL.
         venue, acts = ("kraken", short_story()) if number == 0 else ("binance", full_story("binance"))
@@ -126,7 +126,7 @@ def test_killed_from_outside_at_any_moment(lab: Lab, markets: Markets) -> None:
     """Random hands, and deaths at random."""
     chance = random.Random(SEED + 1)
     cases = []
-    for number in range(200 if ALL else 3):
+    for number in range(200 if ALL else 2):
         venue = VENUES[number % 2] if ALL else "binance"
         runs = [{"kill_from_outside_ms": chance.uniform(200, 1500)} for _ in range(chance.randint(1, 4))]
         cases.append(case(lab, markets, venue, random_story(chance, venue), runs, number))
