@@ -26,6 +26,7 @@ FIRST = "ledger MasterIntended: asked"
 VENUES = ("kraken", "binance", "coinbase", "alpaca", "okx", "kraken > alpaca")
 # What dies at these is dealt with by test_kill_nine.py: reads that change nothing, and the life of any order.
 ELSEWHERE = ("asked", "balances", "check_key", "quotes", "load_instruments", "find", "last look")
+SHORT = VENUES if ALL else ("kraken", "binance", "alpaca")  # in `make test`
 LONGER = ("kraken", "binance")  # one without brackets and one that has them; the others have a short run in `make test`
 KINDS = {
     "kraken": ("amended", "taken back", "hasty", "at profit", "at stop"), "binance": ("amended", "at profit"),
@@ -67,7 +68,7 @@ def passed(lab: Lab, markets: Markets, venue: str, story: str) -> list[str]:
         return list(world.result()["passed"])
 
 
-@pytest.mark.parametrize("venue", VENUES)
+@pytest.mark.parametrize("venue", SHORT)
 def test_killed_at_every_kind_of_step_and_again_while_recovering(lab: Lab, markets: Markets, venue: str) -> None:
     """Each kind of boundary that orders have which rest is died at in one of the stories; with CRASH_ALL each boundary
     of each story."""
@@ -86,7 +87,7 @@ def test_killed_at_every_kind_of_step_and_again_while_recovering(lab: Lab, marke
             first = {"kill": {"nth": nth, "after_ms": after_ms}}
             cases.append(told(lab, markets, venue, story, [first, *again]))
     if not ALL:
-        cases = chance.sample(cases, min(len(cases), 16 if venue in LONGER else 6))
+        cases = chance.sample(cases, min(len(cases), 12 if venue in LONGER else 6))
     tally = lab.run(f"resting orders at {venue}", cases)
     tally.assert_clean()
     assert tally.kills.total() >= len(cases) * 9 // 10, tally.line()
@@ -112,7 +113,7 @@ def calls_of(venue: str) -> Sequence[Sequence[str]]:
     return CALLS[here][0], CALLS[beyond or here][1], CALLS[beyond or here][2]
 
 
-@pytest.mark.parametrize("venue", VENUES)
+@pytest.mark.parametrize("venue", SHORT)
 def test_killed_while_the_venue_misbehaves(lab: Lab, markets: Markets, venue: str) -> None:
     """Cancels, orders and looks whose answers are lost, for the master and for a follower, with kills on top."""
     chance = random.Random(SEED + 1)
