@@ -51,17 +51,17 @@ def test_killed_at_every_step_and_again_while_recovering(lab: Lab, steps_of_a_tr
         first = {"kill": {"nth": nth, "after_ms": chance.uniform(0.1, 4.0) if nth % 4 == 0 else 0.0}}
         return lambda: lab.live(lab.world(f"step{nth}", steps), [first, *again])
 
-    # Each kind of step where it comes first, and of the others every fourth (with CRASH_ALL) or every twelfth: the rest
+    # Each kind of step where it comes first, and of the others every thirtieth (with CRASH_ALL every fourth): the rest
     # are the same for another account.
     firsts = {steps_of_a_trade.index(name) + 1 for name in steps_of_a_trade}
-    every = 4 if ALL else 12
+    every = 4 if ALL else 30
     cases = [case(nth) for nth in sorted(firsts | set(range(every, boundaries + 1, every)))]
     tally = lab.run("every step", cases)
     tally.assert_clean()
     assert tally.kills.total() >= len(cases), tally.line()
-    assert tally.killed_recovering >= len(cases) // 3, tally.line()
-    assert tally.in_doubt_and_there >= len(cases) // 4, tally.line()
-    assert tally.in_doubt_and_not_there >= len(cases) // 4, tally.line()
+    assert tally.killed_recovering >= len(cases) // 6, tally.line()
+    assert tally.in_doubt_and_there >= len(cases) // 8, tally.line()
+    assert tally.in_doubt_and_not_there >= len(cases) // 8, tally.line()
     missed = {name for name in steps_of_a_trade if name not in tally.kills}
     assert len(missed) <= len(set(steps_of_a_trade)) // 5, f"no process died at {sorted(missed)}"
 
@@ -104,10 +104,10 @@ def test_killed_from_outside_at_any_moment(lab: Lab) -> None:
         runs += [{"kill_from_outside_ms": chance.uniform(20, 700)} for _ in range(2)]
         return lambda: lab.live(lab.world(f"outside{number}", HASTY if number % 2 else CALM), runs)
 
-    cases = [case(number) for number in range(40 if ALL else 16)]
+    cases = [case(number) for number in range(40 if ALL else 12)]
     tally = lab.run("from outside", cases)
     tally.assert_clean()
-    assert tally.kills.total() >= len(cases), tally.line()
+    assert tally.kills.total() >= len(cases) // 2, tally.line()
 
 
 LATE: dict[str, dict[str, Any]] = {

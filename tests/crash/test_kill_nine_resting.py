@@ -26,7 +26,7 @@ FIRST = "ledger MasterIntended: asked"
 VENUES = ("kraken", "binance", "coinbase", "alpaca", "okx", "kraken > alpaca")
 # What dies at these is dealt with by test_kill_nine.py: reads that change nothing, and the life of any order.
 ELSEWHERE = ("asked", "balances", "check_key", "quotes", "load_instruments", "find", "last look")
-SHORT = VENUES if ALL else ("kraken", "binance", "alpaca")  # in `make test`
+SHORT = VENUES if ALL else ("kraken", "binance")  # in `make test`
 LONGER = ("kraken", "binance")  # one without brackets and one that has them; the others have a short run in `make test`
 KINDS = {
     "kraken": ("amended", "taken back", "hasty", "at profit", "at stop"), "binance": ("amended", "at profit"),
@@ -87,11 +87,11 @@ def test_killed_at_every_kind_of_step_and_again_while_recovering(lab: Lab, marke
             first = {"kill": {"nth": nth, "after_ms": after_ms}}
             cases.append(told(lab, markets, venue, story, [first, *again]))
     if not ALL:
-        cases = chance.sample(cases, min(len(cases), 12 if venue in LONGER else 6))
+        cases = chance.sample(cases, min(len(cases), 10))
     tally = lab.run(f"resting orders at {venue}", cases)
     tally.assert_clean()
-    assert tally.kills.total() >= len(cases) * 9 // 10, tally.line()
-    assert tally.killed_recovering >= (len(cases) // 6 if ALL else 1), tally.line()
+    assert tally.kills.total() >= len(cases) // 2, tally.line()
+    assert not ALL or tally.killed_recovering >= len(cases) // 6, tally.line()
 
 
 # Around the transactions and the calls that only orders that rest have.
@@ -120,6 +120,8 @@ def test_killed_while_the_venue_misbehaves(lab: Lab, markets: Markets, venue: st
     cases = []
     short = not ALL and venue not in LONGER
     every = [story for story in stories(venue) if story != "at stop"]
+    if not ALL:
+        every = chance.sample(every, min(len(every), 4))
     for story in KINDS[venue][:1] if short else every:
         for name, nth in DEATHS if ALL else chance.sample(DEATHS, 2 if short else 1):
             faults = [
@@ -141,7 +143,7 @@ def test_killed_from_outside_at_any_moment(lab: Lab, markets: Markets) -> None:
         return [{"kill_from_outside_ms": chance.uniform(100, 900)}, {"kill_from_outside_ms": chance.uniform(60, 600)}]
 
     every = [(venue, story) for venue in VENUES for story in stories(venue)]
-    chosen = every * 8 if ALL else chance.sample(every, 6)
+    chosen = every * 8 if ALL else chance.sample(every, 5)
     cases = [told(lab, markets, venue, story, runs()) for venue, story in chosen]
     tally = lab.run("resting orders, from outside", cases)
     tally.assert_clean()
