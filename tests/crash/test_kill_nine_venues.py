@@ -76,7 +76,7 @@ def each_death(lab: Lab, cast: Cast, chance: random.Random) -> list[Callable[[],
         return lambda: lab.live(lab.world(f"{cast.master}, {name} {nth}", steps, cast), [kill(name, nth), *again])
 
     worlds = [case(number, *death) for number, death in enumerate(DEATHS)]
-    return worlds if ALL else worlds[VENUES.index(cast.master) % 2 :: 2]
+    return worlds if ALL else worlds[list(VENUES).index(cast.master) % 2 :: 2]
 
 
 @pytest.mark.parametrize("venue", OTHERS)
