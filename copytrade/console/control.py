@@ -70,12 +70,11 @@ class ControlServer:
         assert task is not None
         self._clients.add(task)
         try:
-            line = await reader.readline()
-            answer = await self._answer(line)
+            answer = await self._answer(await _line(reader))
             writer.write(json.dumps(answer).encode() + b"\n")
             await writer.drain()
-        except (ConnectionError, ValueError, asyncio.CancelledError):
-            pass  # the asker went away, or sent no line; what it asked for goes on all the same
+        except (ConnectionError, asyncio.CancelledError):
+            pass  # the asker went away; what it asked for goes on all the same
         finally:
             self._clients.discard(task)
             writer.close()
@@ -99,6 +98,13 @@ class ControlServer:
         except Exception as error:
             log.exception("the command %s failed", request["do"])
             return _failed(f"a fault in the worker ({type(error).__name__}), see its log; then look at status")
+
+
+async def _line(reader: asyncio.StreamReader) -> bytes:
+    try:
+        return await reader.readline()
+    except ValueError:  # longer than any command is: answered like one that nobody knows
+        return b""
 
 
 def ask(path: Path, request: Json, timeout_s: float) -> Json | None:

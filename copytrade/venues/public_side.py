@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import ClassVar, Generic, NotRequired, Protocol, TypedDict, TypeVar
@@ -54,7 +55,7 @@ O = TypeVar("O", bound=PublicOptions)  # noqa: E741  (options, and no figure)
 R = TypeVar("R", bound=Retries)
 
 
-class PublicSide(Generic[O]):
+class PublicSide(ABC, Generic[O]):
     """The part of the engine's `Venue` that is the same everywhere."""
 
     _name: ClassVar[str]  # as in the settings: `kraken`
@@ -105,9 +106,9 @@ class PublicSide(Generic[O]):
         return self.options.currency
 
     @property
+    @abstractmethod
     def offset(self) -> timedelta:
         """How far the venue's clock is ahead of ours."""
-        raise NotImplementedError
 
     def now(self) -> datetime:
         """The venue's time now, UTC."""
