@@ -169,7 +169,10 @@ class Sender:
         if isinstance(decision, Approved) and work.ceiling is not None and work.ceiling < decision.quantity:
             decision = self._lowered(replace(decision, quantity=work.ceiling))
         if isinstance(decision, Skipped):
-            self._end(work, CopyDecided(decision, now))
+            if work.approved is not None:  # what it was to sell has been sold by others while it waited
+                self.stop(work, decision.reason, decision.detail)
+            else:
+                self._end(work, CopyDecided(decision, now))
             return None
         work.approved = decision
         if decision.effect is Effect.ENTRY:

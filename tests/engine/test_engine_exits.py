@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -15,7 +17,8 @@ from copytrade.domain.ids import copy_id
 from copytrade.domain.money import Quantity
 from copytrade.domain.order import OrderState
 from copytrade.domain.reasons import Reason
-from copytrade.domain.venue import Execution
+from copytrade.domain.state import OrderRecord
+from copytrade.domain.venue import Execution, OrderTicket
 
 TWO = {"alice_smith": 1_000, "bob_jones": 500}
 D = Decimal
@@ -178,3 +181,45 @@ async def test_a_position_that_is_gone_from_the_venue_is_not_sold_into_the_follo
             await desk.settled()
             copy = desk.copy(out, "alice_smith")
             assert (copy.state, copy.reason) == (OrderState.HELD, Reason.INSUFFICIENT_FUNDS)
+
+
+async def test_an_exit_whose_position_was_sold_while_it_waited_ends_and_the_lane_goes_on(tmp_path: Path) -> None:
+    """A held exit that is released goes ahead of a planned one, by a moment, and leaves it nothing to sell."""
+    waits_for: list[Callable[[], bool]] = []
+
+    class Dawdling(ClientAround):
+        def wait_s(self, ticket: OrderTicket) -> float:
+            dawdles = ticket.instrument.symbol == "ETH/USD" and any(not over() for over in waits_for)
+            return 0.02 if dawdles else self.inner.wait_s(ticket)
+
+    with World(tmp_path, followers={"alice_smith": 1_000}) as world:
+        async with world.trading(around_clients(Dawdling)) as desk:
+
+            def mine() -> list[OrderRecord]:
+                return list(desk.ledger.state.orders.of(follower("alice_smith")))
+
+            for symbol in ("BTC/USD", "ETH/USD"):
+                await desk.buy("1000", symbol)
+                await desk.settled()
+                world.fault("error", "alice_smith", when="before", error="EOrder:Some new rule", count=1)
+                await desk.sell(symbol=symbol)
+                await desk.settled()
+            assert [(r.symbol, r.state) for r in mine()] == [(s, OrderState.HELD) for s in ("BTC/USD", "ETH/USD")]
+            world.fault("error", "alice_smith", when="before", error="EOrder:Some new rule", count=1)
+            await desk.buy("1000")
+            await desk.settled()
+            waits_for.append(lambda: not desk.position("alice_smith"))
+            selling = asyncio.create_task(desk.sell())
+            while not any(record.state is OrderState.APPROVED for record in mine()):
+                await asyncio.sleep(0)
+            assert desk.engine.place_held_exits() == 2  # before the exit that was planned this moment is in its lane
+            out = await selling
+            await desk.settled()
+            copy = desk.copy(out, "alice_smith")
+            assert (copy.state, copy.reason) == (OrderState.STOPPED, Reason.NOTHING_TO_CLOSE)
+            assert [world.holds("alice_smith", base) for base in ("BTC", "ETH")] == [0, 0]
+            assert not desk.ledger.state.parked
+            assert all(row.explained for row in await desk.engine.reconciler.look(follower("alice_smith"), fresh=True))
+            again = await desk.buy("1000")
+            await desk.settled()
+            assert desk.copy(again, "alice_smith").state is OrderState.FILLED
