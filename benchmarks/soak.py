@@ -2,8 +2,9 @@
 records are held against the ledger. `make soak` runs it; prints JSON, and ends with 1 if anything was lost or doubled.
 
 The processes, worlds and checks are those of tests/crash; here the seed decides everything instead of a list of steps.
-Most worlds have a market of their own and orders that rest: limits, stops and brackets, amended, taken back, filled in
-part for some, reached by the price; there every difference between positions must have its cause by name as well.
+Most worlds have a market of their own at one of the five venues and orders that rest: limits, stops and brackets,
+amended, taken back, filled in part for some, reached by the price; there every difference between positions must have
+its cause by name as well. The others trade at market alone, at Kraken or with a follower at every venue.
 """
 
 from __future__ import annotations
@@ -26,18 +27,22 @@ from typing import Any
 REPO = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(REPO), str(REPO / "tests" / "crash")]
 
+from crash_cast import KRAKEN, VENUES, mixed  # noqa: E402
 from crash_evidence import Findings, doubts, examine  # noqa: E402
 from crash_resting_evidence import examine_resting  # noqa: E402
+from crash_resting_random import FAULTS as LOST_ANSWERS  # noqa: E402
 from crash_resting_random import WHO, random_fault, random_story  # noqa: E402
 from crash_resting_stories import Markets, at_rest, cast_at, in_market  # noqa: E402
 from crash_worker import STUCK  # noqa: E402
-from crash_world import FOLLOWERS, VenueProcess, Workers, World  # noqa: E402
+from crash_world import VenueProcess, Workers, World  # noqa: E402
+
+Fault = tuple[str, int]  # its venue, and its id there
 
 SIGKILLED = -9
 ROUND_S = 120.0  # then a new venue and an empty folder: the venue keeps every order and account it ever had
-SYMBOLS = ("BTC/USD",)  # the checks count what is held in this one asset
-PLAIN_SHARE = 0.3  # of worlds that trade at market alone
-FAULTS: tuple[dict[str, Any], ...] = (
+SYMBOLS = ("BTC/USD", "BTC/USDT")  # of worlds that trade at market alone: nobody moves these prices
+PLAIN_SHARE = 0.35  # of such worlds
+AT_KRAKEN: tuple[dict[str, Any], ...] = (
     {"method": "AddOrder", "kind": "drop", "when": "after"},
     {"method": "AddOrder", "kind": "drop", "when": "before"},
     {"method": "AddOrder", "kind": "cut", "when": "after"},
@@ -80,18 +85,19 @@ class Totals:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
-def random_trades(chance: random.Random) -> list[dict[str, Any]]:
-    """Buys, halves and wholes in a legal order, ending flat.
+def random_trades(chance: random.Random, symbol: str, *, halves: bool) -> list[dict[str, Any]]:
+    """Buys, wholes and `halves` in a legal order, ending flat.
 
-    Sizes keep the smallest follower's exits above the venue's minimum: an exit that is too small is skipped with a
+    Sizes keep the smallest follower's exits above its venue's minimum: an exit that is too small is skipped with a
     reason, which is right and would have to be told from a lost one.
     """
     steps: list[dict[str, Any]] = []
     held = "nothing"
     for number in range(chance.randint(2, 7)):
-        choices = {"nothing": ["buy"], "all": ["buy", "half", "whole"], "half": ["buy", "whole"]}[held]
+        more = ["half"] if halves else []
+        choices = {"nothing": ["buy"], "all": ["buy", "whole", *more], "half": ["buy", "whole"]}[held]
         what = chance.choice(choices)
-        step: dict[str, Any] = {"id": f"trade-{number}", "symbol": SYMBOLS[0], "drain": chance.random() < 0.5}
+        step: dict[str, Any] = {"id": f"trade-{number}", "symbol": symbol, "drain": chance.random() < 0.5}
         if what == "buy":
             step |= {"side": "buy", "usd": str(chance.randint(800, 950))}
         elif what == "half":
@@ -103,7 +109,7 @@ def random_trades(chance: random.Random) -> list[dict[str, Any]]:
         steps.append(step)
         held = {"buy": "all", "half": "half", "whole": "nothing"}[what]
     if held != "nothing":
-        steps.append({"id": "trade-last", "symbol": SYMBOLS[0], "side": "sell", "whole": True})
+        steps.append({"id": "trade-last", "symbol": symbol, "side": "sell", "whole": True})
     return steps
 
 
@@ -121,26 +127,33 @@ def live(
     """One world from its first trade to the check of its records."""
     chance = random.Random(f"{seed} {number}")
     if chance.random() < PLAIN_SHARE:
-        world = World.make(f"w{number}", folder, venue, random_trades(chance))
+        cast = chance.choice([KRAKEN, mixed(chance.choice(list(VENUES)))])
+        steps = random_trades(chance, cast.symbol, halves=cast is KRAKEN)
+        world = World.make(f"w{number}", folder, venue, steps, cast)
         last(world, chance, number, seed, workers, totals, lambda: _plain_fault(world, chance))
         return
-    with markets.lent(chance.choice(["kraken", "kraken", "binance"])) as market:
+    with markets.lent(chance.choice(list(VENUES))) as market:
         steps = in_market(random_story(chance, market), market)
         world = at_rest(World.make(f"w{number}", folder, venue, steps, cast_at(market.venue)), market)
         last(world, chance, number, seed, workers, totals, lambda: _fault(world, chance))
 
 
-def _plain_fault(world: World, chance: random.Random) -> int:
-    return world.fault(chance.choice(["master", *FOLLOWERS]), count=chance.randint(1, 2), **chance.choice(FAULTS))
+def _plain_fault(world: World, chance: random.Random) -> Fault:
+    """Kraken's own kinds where everybody is there, else a lost or late answer to an order, whatever its venue."""
+    users = [world.cast.seats[0].user, *(member.user for member in world.cast.members if member.enabled)]
+    user = chance.choice(users)
+    kind = chance.choice(AT_KRAKEN if world.cast is KRAKEN else LOST_ANSWERS)
+    return world.cast.seat(user).venue, world.fault(user, count=chance.randint(1, 2), **kind)
 
 
-def _fault(world: World, chance: random.Random) -> int:
-    return world.fault(chance.choice(WHO), count=chance.randint(1, 2), **random_fault(chance, world.cast.master))
+def _fault(world: World, chance: random.Random) -> Fault:
+    venue = world.cast.master
+    return venue, world.fault(chance.choice(WHO), count=chance.randint(1, 2), **random_fault(chance, venue))
 
 
 def last(
     world: World, chance: random.Random, number: int, seed: int, workers: Workers, totals: Totals,
-    fault: Callable[[], int],
+    fault: Callable[[], Fault],
 ) -> None:  # fmt: skip
     """Run a world through its deaths and faults, then to its end, and check what became of it."""
     deaths = [random_death(chance) for _ in range(chance.randint(1, 5))]
@@ -151,8 +164,8 @@ def last(
         for turn, death in enumerate(deaths):
             faults = [fault() for _ in range(chance.randint(0, 3))]
             code = world.run(workers, **death)
-            for fault_id in faults:
-                world.venue.call("DELETE", f"faults?id={fault_id}", venue=world.cast.master)
+            for at, fault_id in faults:
+                world.venue.call("DELETE", f"faults?id={fault_id}", venue=at)
             if code == SIGKILLED:
                 killed_at_first += turn == 0
                 doubt = doubts(world)
@@ -210,9 +223,9 @@ def soak(minutes: float, seed: int, at_once: int) -> dict[str, Any]:
 
 def soak_round(until: float, seed: int, at_once: int, numbers: Iterator[int], totals: Totals) -> Counter[str]:
     """Worlds at one venue until `until` (monotonic seconds); which faults struck how often."""
-    venues = ("kraken", "binance")
+    venues = tuple(VENUES)
     with tempfile.TemporaryDirectory() as name, VenueProcess(venues=venues) as venue, Workers() as workers:
-        markets = Markets(venue, but=SYMBOLS[0])
+        markets = Markets(venue, but=SYMBOLS)
 
         def lane() -> None:
             while time.monotonic() < until:
@@ -226,7 +239,7 @@ def soak_round(until: float, seed: int, at_once: int, numbers: Iterator[int], to
         if "Traceback" in venue.complaints():
             totals.wrong.append(f"the simulated venue stumbled: {venue.complaints()}")
         struck = [Counter(venue.call("GET", "requests", venue=name)["faults_struck"]) for name in venues]
-        return struck[0] + struck[1]
+        return sum(struck, Counter())
 
 
 def main() -> int:

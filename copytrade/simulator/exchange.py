@@ -321,7 +321,7 @@ class Exchange:
 
         Raises ValueError for an order that does not rest.
         """
-        if not order.is_open or order.limit_price is None or volume <= 0:
+        if not order.is_open or order.waits or order.limit_price is None or volume <= 0:
             raise ValueError(f"order {order.order_id} does not rest with a limit price, or volume is {volume}")
         self._fill_part(order, order.limit_price, True, self.now_s, most=volume)
 

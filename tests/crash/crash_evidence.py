@@ -207,7 +207,7 @@ def _flat(
         fees_max = bought / 100 if seat.facts.fees_in_base else Decimal(0)
         if not bought - sold - fees_max <= balance <= bought - sold:
             found.wrong.append(f"{seat.account}: fills leave {bought - sold} BTC and the venue holds {balance}")
-        if balance >= seat.facts.step or (balance > 0 and not seat.facts.fees_in_base):
+        if balance >= seat.facts.dust_steps * seat.facts.step or (balance > 0 and not seat.facts.fees_in_base):
             found.lost.append(f"{seat.account} was left in a position of {balance} BTC")
         if balance < 0:
             found.wrong.append(f"{seat.account} sold {-balance} BTC more than it had")

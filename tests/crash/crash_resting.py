@@ -173,7 +173,8 @@ async def _amend(system: System, step: Step, job: dict[str, Any], killer: Killer
 async def _fill(system: System, step: Step, job: dict[str, Any], killer: Killer) -> None:
     """So that `share` of the account's resting order is filled in all; nothing if nothing rests there."""
     for order in await _open_orders(system, job, step):
-        if order["limit_price"] is None:
+        waits = order["stop_price"] is not None and order["triggered_at_s"] is None and order["type"] != "bracket"
+        if order["limit_price"] is None or waits:
             continue
         wanted = Decimal(order["volume"]) * Decimal(step["share"]) - Decimal(order["filled"])
         wanted = wanted.quantize(Decimal("1E-5")) if step["share"] != "1" else wanted

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import queue
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
@@ -53,14 +53,14 @@ class Market:
 class Markets:
     """Lends markets out, one world at a time. For any thread."""
 
-    def __init__(self, venue: VenueProcess, but: str = "") -> None:
-        """All of `SYMBOLS` but one."""
+    def __init__(self, venue: VenueProcess, but: Collection[str] = ()) -> None:
+        """All of `SYMBOLS` but these."""
         self._venue = venue
         self._free: dict[str, queue.Queue[Market]] = {}
         for name, symbols in SYMBOLS.items():
             self._free[name] = queue.Queue()
             prices = venue.call("GET", "price", venue=name)
-            for symbol in (symbol for symbol in symbols if symbol != but):
+            for symbol in (symbol for symbol in symbols if symbol not in but):
                 self._free[name].put(Market(name, symbol, Decimal(prices[symbol]["last"])))
         for pair, symbols in PAIRS.items():
             self._free[pair] = queue.Queue()

@@ -91,6 +91,16 @@ def test_a_stop_limit_rests_at_its_limit_once_triggered():
     assert (order.status, order.cost) == (CLOSED, Decimal("589"))
 
 
+def test_nobody_meets_an_order_that_still_waits_for_its_trigger():
+    ground = Ground()
+    order = ground.submit("sell", trigger="stop", stop_price="59000", limit_price="58900")
+    with pytest.raises(ValueError, match="does not rest"):
+        ground.exchange.fill_resting(order, Decimal("0.005"))
+    ground.price("58000")
+    ground.exchange.fill_resting(order, Decimal("0.005"))
+    assert (order.filled, order.is_open) == (Decimal("0.005"), True)
+
+
 def test_a_triggered_limit_within_reach_fills_at_the_market():
     ground = Ground()
     order = ground.submit("sell", trigger="stop", stop_price="59000", limit_price="58900")
