@@ -18,6 +18,7 @@ from copytrade.domain.account import venue_of
 _NOISE = Decimal("1e-12")
 _ZERO = Decimal(0)
 _SELLABLE_USD = 20
+_LOOKS_MAX = 5
 _ABOUT_ONE = (Decimal("0.85"), Decimal("1.18"))  # equities are topped up to within 2 %, and move in between
 
 
@@ -40,8 +41,12 @@ class Tally:
         """Each row's causes must be its whole difference, its position the venue's, its rounding no more than steps."""
         for account in master.desk.engine.services.roster.followers:
             rows = await master.desk.engine.reconciler.look(account, fresh=True)
-            if any(self._differs(master, row) for row in rows):  # a read of its money may have been under way before
+            for _ in range(_LOOKS_MAX):
+                if not any(self._differs(master, row) for row in rows):
+                    break
+                # A read of its money may have been under way before, and held exits are tried again in the background.
                 self.read_again += 1
+                await calm(master.desk, master.world)
                 rows = await master.desk.engine.reconciler.look(account, fresh=True)
             for row in rows:
                 self.take(master, row)
