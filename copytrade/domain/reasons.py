@@ -20,6 +20,7 @@ class Reason(StrEnum):
     INSTRUMENT_MODE = "instrument_mode"
     NO_CREDENTIALS = "no_credentials"
     NOT_CONNECTED = "not_connected"
+    SERVICE_FAULT = "service_fault"
     ACCOUNT_PARKED = "account_parked"
     INDEPENDENT = "independent"
     # The instrument
@@ -113,6 +114,7 @@ _TEXTS: dict[Reason, str] = {
     Reason.INSTRUMENT_MODE: "the follower's instruments.modes stops this instrument (see its user file)",
     Reason.NO_CREDENTIALS: "no API key is set for this account",
     Reason.NOT_CONNECTED: "the account could not be connected (run check for the cause)",
+    Reason.SERVICE_FAULT: "a fault in the service stopped the account's orders (report it with the log)",
     Reason.ACCOUNT_PARKED: "the account is parked until its fault is cleared (run check for the cause)",
     Reason.INDEPENDENT: "the account trades by itself and is not copied to",
     Reason.NOT_LISTED: "the follower's venue does not list this instrument",

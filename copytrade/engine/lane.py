@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from datetime import timedelta
 
 from copytrade.domain.account import AccountId
 from copytrade.domain.alerts import AlertKind
@@ -85,6 +84,7 @@ class Lane:
         self.wake()
 
     async def _run(self) -> None:
+        work: Work | None = None
         try:
             while self._queue:
                 work = self._next()
@@ -97,9 +97,12 @@ class Lane:
             return  # nothing may be sent any more; the ledger says where the next start carries on
         except Exception as error:
             # A fault of ours in one lane: what it was doing may have reached the venue, so nothing is assumed. The
-            # lane parks, and the next start looks every open order up before it does anything else.
+            # lane parks for a while, and then begins with a look-up, as the next start would.
             log.exception("lane %s stopped by a fault in the service", self._account)
-            self._park(LaneParked(Reason.NOT_CONNECTED, f"a fault in the service: {type(error).__name__}", None))
+            if work is not None:
+                self._sender.met_a_fault(work)
+            detail = f"{type(error).__name__}, see the log"
+            self._park(LaneParked(Reason.SERVICE_FAULT, detail, self._services.limits.fault_retry_s))
         finally:
             self._task = None
             if self._queue and not self._services.closing.is_set():
@@ -131,14 +134,14 @@ class Lane:
             return
         now = services.clock()
         services.ledger.append([AccountParked(self._account, parked.reason, parked.detail, now)])
-        until = f"; tried again in {parked.for_s} s" if parked.for_s else "; run check for what to do"
+        until = f"; tried again in {parked.for_s:g} s" if parked.for_s else "; run check for what to do"
         services.alert(
             AlertKind.PARKED, f"{self._account} is parked: {parked.reason.text} ({parked.detail}){until}", self._account
         )
         self._end_waiting_entries(parked.detail)
         if parked.for_s is not None:
             loop = asyncio.get_running_loop()
-            self._unpark = loop.call_later(timedelta(seconds=parked.for_s).total_seconds(), self.clear)
+            self._unpark = loop.call_later(parked.for_s, self.clear)
 
     def hand_over(self, detail: str) -> None:
         """The venue cannot be reached, and what is being worked on is tried until it can be: entries that wait behind

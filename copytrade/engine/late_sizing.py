@@ -60,6 +60,19 @@ class LateSizer:
             raise ServiceStopping
         return self._decide(work, record, in_a_chain=in_a_chain)
 
+    def lowered(self, copy: Approved, most: Quantity) -> Approved | Skipped:
+        """The approval with no more than `most`. What is left of an order that was cut short may be less than its venue
+        takes: sent all the same it would be refused, held, and tried again for ever."""
+        a = replace(copy, quantity=most)
+        instrument = self._services.instrument(venue_of(a.account), a.symbol)
+        shortfall = instrument.below_minimum(a.side, a.quantity, a.price) if instrument else None
+        if shortfall is None:
+            return a
+        return Skipped(
+            a.order_id, a.signal_id, a.account, a.symbol, a.side, a.effect, Reason.BELOW_MINIMUM,
+            f"{shortfall}; that much stays in the position", a.leg, a.carry, a.ideal,
+        )  # fmt: skip
+
     async def _settle(self, work: Work) -> None:
         """Wait for what is at the venue in this market; when that takes long, the lane looks at its other orders."""
         if not await self._services.fills.settled(work.account, work.symbol, within_s=SETTLE_WAIT_S):

@@ -10,8 +10,7 @@ This file is where an order could be doubled or lost, so its rules are few:
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from copytrade.domain.account import venue_of
 from copytrade.domain.alerts import AlertKind
@@ -130,6 +129,14 @@ class Sender:
         self.stop(work, reason, detail)
         return True
 
+    def met_a_fault(self, work: Work) -> None:
+        """What may have been sent a moment ago can still arrive: it is not absent before that is over. And others of
+        the account go ahead of it."""
+        member = self._services.roster.get(work.account)
+        if work.maybe_sent and work.absent_after is None and member is not None and member.client is not None:
+            work.absent_after = self._services.clock() + timedelta(seconds=member.client.absence_wait_s)
+        work.waits = True
+
     def finished(self, work: Work) -> None:
         """Tell whoever waits that this order has had its answer."""
         record = self._record(work)
@@ -167,7 +174,7 @@ class Sender:
                 d.order_id, d.signal_id, d.account, d.symbol, d.side, d.effect, Reason.EQUITY_UNKNOWN, d.detail, d.leg
             )
         if isinstance(decision, Approved) and work.ceiling is not None and work.ceiling < decision.quantity:
-            decision = self._lowered(replace(decision, quantity=work.ceiling))
+            decision = self._sizer.lowered(decision, work.ceiling)
         if isinstance(decision, Skipped):
             if work.approved is not None:  # what it was to sell has been sold by others while it waited
                 self.stop(work, decision.reason, decision.detail)
@@ -180,18 +187,6 @@ class Sender:
         # The size is part of the intent: it is durable before the order can leave.
         await self._services.ledger.append([CopyDecided(decision, now)], hurry=True)
         return decision
-
-    def _lowered(self, a: Approved) -> Approved | Skipped:
-        """The approval with less than it was sized to. What is left of an order that was cut short may be less than its
-        venue takes: sent all the same it would be refused, held, and tried again for ever."""
-        instrument = self._services.instrument(venue_of(a.account), a.symbol)
-        shortfall = instrument.below_minimum(a.side, a.quantity, a.price) if instrument else None
-        if shortfall is None:
-            return a
-        return Skipped(
-            a.order_id, a.signal_id, a.account, a.symbol, a.side, a.effect, Reason.BELOW_MINIMUM,
-            f"{shortfall}; that much stays in the position", a.leg, a.carry, a.ideal,
-        )  # fmt: skip
 
     # -- the send ------------------------------------------------------------------------------------------------------
 

@@ -51,6 +51,7 @@ class Limits:
     connect_concurrency: int = 32
     connect_wait_s: float = 5.0  # at start, for accounts whose venue is slow; they connect later, holding up nobody
     recheck_parked_every_s: float = 600.0
+    fault_retry_s: float = 60.0  # an account whose order met a fault of our own
     warm_connections_max: int = 250
     keep_warm_every_s: float = 15.0
     limits_watch_every_s: float = 5.0  # prices of what accounts with limits hold: a call a venue

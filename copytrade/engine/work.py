@@ -23,7 +23,7 @@ from copytrade.domain.venue import Execution, ExecutionStatus
 class LaneParked(Exception):
     """Nothing of this account can go on until its fault is cleared, or for `for_s` seconds."""
 
-    def __init__(self, reason: Reason, detail: str, for_s: int | None) -> None:
+    def __init__(self, reason: Reason, detail: str, for_s: float | None) -> None:
         super().__init__(detail)
         self.reason, self.detail, self.for_s = reason, detail, for_s
 

@@ -6,11 +6,15 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from ports import ClientAround, around_clients
 from world import World, follower, until
 
-from copytrade.domain.order import OrderState
+from copytrade.domain.order import Effect, OrderState
 from copytrade.domain.reasons import Reason
+from copytrade.domain.venue import OrderTicket, PlaceOutcome
 from copytrade.engine import fanout
+from copytrade.engine.ports import Gate
+from copytrade.engine.sending import Sender
 
 THREE = {"alice_smith": 1_000, "bob_jones": 1_000, "carol_white": 1_000}
 OTHERS = ["alice_smith", "carol_white"]
@@ -182,3 +186,50 @@ async def test_a_signal_that_cannot_be_planned_keeps_no_other_waiting(
             assert list(desk.ledger.state.unplanned) == [lost]
         async with world.trading() as desk:
             await until(lambda: desk.copies(lost), "the next start plans it")
+
+
+class Stumble(Exception):
+    """A fault of our own, which nothing foresees."""
+
+
+@pytest.mark.parametrize("effect", [Effect.ENTRY, Effect.EXIT])
+@pytest.mark.parametrize("sent", ["before", "after", "late"])
+async def test_an_account_whose_order_met_a_fault_of_ours_goes_on_by_itself(
+    tmp_path: Path, sent: str, effect: Effect
+) -> None:
+    """The order is there, is not there, or is listed only a while after the fault: it is looked up, and placed once."""
+    stumbled: list[str] = []
+
+    class Stumbling(ClientAround):
+        async def place(self, ticket: OrderTicket, gate: Gate) -> PlaceOutcome:
+            usual = not world.clock.ahead_s or ticket.effect is not effect or ticket.account != follower("bob_jones")
+            if stumbled or usual:
+                return await self.inner.place(ticket, gate)
+            stumbled.append(ticket.order_id)
+            if sent == "late":
+                world.fault("hide", "bob_jones", hide_s=1.5, count=1)
+            if sent != "before":
+                await self.inner.place(ticket, gate)
+            raise Stumble
+
+    with World(tmp_path, followers=THREE, limits={"fault_retry_s": 0.2}) as world:
+        async with world.trading(around_clients(Stumbling)) as desk:
+            await desk.buy("1000")
+            await desk.settled()
+            world.clock.ahead_s += 60  # what an earlier run sent has long arrived
+            signal = await (desk.buy("1000") if effect is Effect.ENTRY else desk.sell())
+            await until(lambda: desk.alerts_of("kraken:bob_jones is parked", "a fault in the service"), "the fault")
+            await desk.settled()
+            assert desk.copy(signal, "bob_jones").state is OrderState.FILLED
+            assert [len(world.orders(user)) for user in THREE] == [2, 2, 2]
+            assert not desk.ledger.state.parked
+            again = await desk.dealt_with(await desk.buy("1000"))
+            assert [copy.state for copy in again] == [OrderState.ACCEPTED] * 3
+
+
+async def test_control_a_fault_that_forgets_when_it_sent_doubles_an_order_that_is_listed_late(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Sender, "met_a_fault", lambda sender, work: None)
+    with pytest.raises(AssertionError, match=r"\[2, 3, 2\] == \[2, 2, 2\]"):
+        await test_an_account_whose_order_met_a_fault_of_ours_goes_on_by_itself(tmp_path, "late", Effect.ENTRY)
