@@ -7,6 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 
+import pytest
 from hand import TWO, Hand, copied, signals, sizes, told, watched, watching
 from ports import ClientAround, around_clients
 from world import MASTER, Desk, World, follower, until
@@ -160,6 +161,7 @@ async def test_an_exit_that_the_master_takes_back_at_the_last_moment_is_not_kept
             assert not desk.alerts_of("is held")
 
 
+@pytest.mark.slow  # what is looked at is looked at by polling, again and again
 async def test_sales_by_hand_that_were_not_seen_one_by_one_are_shares_of_what_was_held(tmp_path: Path) -> None:
     """Beside what was bought here the master held as much before, and sells on while its account is read."""
     with watched(tmp_path, master_cash=9_000) as world:
