@@ -150,7 +150,7 @@ class FanOut:
             return self._exits_first(signal, copies, now, left)
         known = services.chains.all(signal)
         found = follow_up(signal, known, services.roster.followers.keys(), rules)
-        copies += found.copies
+        anew: list[Decision] = []
         if signal.kind is SignalKind.AMENDED or signal.exit_fraction:
             # Followers without a copy of the order are asked anew: they take the changed order as a new one, and
             # whoever holds what the master has sold sells it too.
@@ -158,11 +158,14 @@ class FanOut:
             answered = {copy.account for copy in found.copies}
             for books in self._users(signal, served=served):
                 answers = answer_user(signal, books, rules, now, answered)
-                copies += [a for a in answers if a.reason is not Reason.NOTHING_TO_CLOSE or not signal.kind.follows_up]
+                anew += [a for a in answers if a.reason is not Reason.NOTHING_TO_CLOSE or not signal.kind.follows_up]
         left = self._left_behind(signal) if signal.kind.follows_up and signal.exit_fraction else []
-        more = [CancelAsked(record.order_id, Reason.MASTER_FILLED, now) for record in left]
         asked = found.asked(signal, now, services.ledger.find(signal.master_order_id))
-        return [*asked, *more], [*found.back, *left], tuple(copies)
+        known_back = {record.order_id for record in (*found.back, *found.told)}
+        more, back, decided = self._exits_first(signal, anew, now, left)
+        asked += [each for each in more if each.order_id not in known_back]
+        back = [record for record in back if record.order_id not in known_back]
+        return asked, [*found.back, *back], (*found.copies, *decided)
 
     def _left_behind(self, signal: Signal) -> list[OrderRecord]:
         return left_behind(self._services, signal, self._resting())
