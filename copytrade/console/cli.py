@@ -150,10 +150,12 @@ def signals(
 
 @app.command()
 def copies(
-    signal: Annotated[str | None, typer.Option("--signal", help="Of this signal; `last` for the newest.")] = None,
+    signal: Annotated[
+        str | None, typer.Option("--signal", help="Of this signal; `last` for the newest with copies.")
+    ] = None,
     user: Annotated[str | None, typer.Option("--user", help="Of this user.")] = None,
     order_state: Annotated[str | None, typer.Option("--in", help="In this state: filled, skipped, held, ...")] = None,
-    times: Annotated[bool, typer.Option("--times", help="How long each hop took, in milliseconds.")] = False,
+    times: Annotated[bool, typer.Option("--times", help="When each came how far, in milliseconds.")] = False,
     limit: Limit = 50,
     config: Config = CONFIG,
     users: Users = USERS,

@@ -19,6 +19,7 @@ from copytrade.ledger.reader import LedgerReader
 from copytrade.wiring.paths import Paths
 
 Json = dict[str, Any]
+_LOOK_BACK = 100  # signals; only ends of resting orders ask for no copy, and beginnings come as often
 
 
 def run_status(paths: Paths, *, as_json: bool) -> int:
@@ -87,22 +88,33 @@ def run_copies(
     def read(ledger: LedgerReader) -> list[Json]:
         wanted = signal
         if signal == "last":
-            last = ledger.signals(limit=1)
-            wanted = last[0]["signal_id"] if last else ""
+            wanted = _last_answered(ledger)
         found = ledger.copies(signal_id=wanted, state=state, limit=100_000 if user else limit)
         if user is not None:
             found = [c for c in found if user_of(c["account"]) == user or c["account"] == user]
         signals = {c["signal_id"]: ledger.signal(c["signal_id"]) for c in found[:limit]}
-        return [{**_order(copy), "hops_ms": hops_ms(signals[copy["signal_id"]], copy)} for copy in found[:limit]]
+        return [
+            {
+                **_order(copy), "hops_ms": hops_ms(signals[copy["signal_id"]], copy),
+                "cancelled_ms": _cancelled_ms(signals[copy["signal_id"]], copy),
+            }
+            for copy in found[:limit]
+        ]  # fmt: skip
+
+    nothing = "no copies yet" if signal is user is state is None else "no such copies"
 
     def show(copies: list[Json]) -> None:
         if times:
             hops = [
-                (clock_time(c["planned_at"]), c["account"], c["state"], *(_ms(c["hops_ms"][hop]) for hop in HOPS))
+                (
+                    clock_time(c["planned_at"]), c["account"], c["side"], c["symbol"], c["state"],
+                    *(_ms(c["hops_ms"][hop]) for hop in HOPS), _ms(c["cancelled_ms"]),
+                )
                 for c in copies
-            ]
-            title = "Copies, newest first; milliseconds since the master's order was accepted"
-            print_table(title, ("at (UTC)", "account", "state", *HOPS), hops, "no copies yet")
+            ]  # fmt: skip
+            title = "Copies, newest first; milliseconds since the master's order was accepted, amended or over"
+            head = ("at (UTC)", "account", "side", "instrument", "state", *HOPS, "cancelled")
+            print_table(title, head, hops, nothing)
             return
         rows = [
             (
@@ -112,7 +124,7 @@ def run_copies(
             for c in copies
         ]  # fmt: skip
         columns = ("at (UTC)", "account", "side", "state", "quantity", "instrument", "filled", "order", "why")
-        print_table("Copies, newest first", columns, rows, "no copies yet")
+        print_table("Copies, newest first", columns, rows, nothing)
 
     return _read(paths, read, show, as_json=as_json, empty=[])
 
@@ -132,11 +144,25 @@ def hops_ms(signal: Json | None, copy: Json) -> dict[str, float | None]:
     }  # fmt: skip
     if signal is None:
         return dict.fromkeys(HOPS)
-    start = datetime.fromisoformat(signal["at"])
-    return {
-        hop: None if at is None else round((datetime.fromisoformat(at) - start).total_seconds() * 1000, 1)
-        for hop, at in times.items()
-    }
+    return {hop: None if at is None else _since(signal, at) for hop, at in times.items()}
+
+
+def _cancelled_ms(signal: Json | None, copy: Json) -> float | None:
+    """When the venue had ended a copy that did not fill, or not all of it; counted as `hops_ms`."""
+    if signal is None or copy["state"] != OrderState.CANCELLED or copy["ended_at"] is None:
+        return None
+    return _since(signal, copy["ended_at"])
+
+
+def _since(signal: Json, at: str) -> float:
+    return round((datetime.fromisoformat(at) - datetime.fromisoformat(signal["at"])).total_seconds() * 1000, 1)
+
+
+def _last_answered(ledger: LedgerReader) -> str:
+    """The newest signal with copies. The end of a resting order is a signal too, and often asks for none."""
+    signals = ledger.signals(limit=_LOOK_BACK)
+    answered = (signal["signal_id"] for signal in signals if signal["copies"])
+    return next(answered, signals[0]["signal_id"] if signals else "")
 
 
 def _ms(value: float | None) -> str:
@@ -165,11 +191,12 @@ def run_orders(paths: Paths, limit: int, *, as_json: bool) -> int:
 
 def run_positions(paths: Paths, user: str | None, *, as_json: bool) -> int:
     def read(ledger: LedgerReader) -> list[Json]:
-        return [p for p in ledger.positions() if user is None or user_of(p["account"]) == user]
+        return [p for p in ledger.positions() if user is None or user in (user_of(p["account"]), p["account"])]
 
     def show(positions: list[Json]) -> None:
         rows = [(p["account"], p["symbol"], p["quantity"]) for p in positions]
-        print_table("Positions", ("account", "instrument", "quantity"), rows, "everybody is flat")
+        nothing = "everybody is flat" if user is None else f"no copied position of {user}"
+        print_table("Positions", ("account", "instrument", "quantity"), rows, nothing)
 
     return _read(paths, read, show, as_json=as_json, empty=[])
 

@@ -156,6 +156,12 @@ def test_at_once_or_not_at_all_and_never_at_once(shared: tuple[World, Program]) 
     assert missed["master"]["kind"] == "ioc_limit"
     wait_until(lambda: world.json("orders")[0]["state"] == "cancelled", "the order to end at the venue")
     assert Decimal(world.json("orders")[0]["filled"]) == 0
+    assert world.json("signals")[0]["kind"] == "cancelled"
+    wait_until(
+        lambda: {c["state"] for c in world.json("copies", "--signal", "last")} == {"cancelled", "skipped"},
+        "the copies of the order, which its end asks nothing of",
+    )
+    assert "no such copies" in world.command("copies", "--signal", "last", "--in", "filled").out
     waits = world.command("trade", "BTC/USD", "buy", "--usd", "300", "--limit", low, "--post-only")
     assert waits.code == 0, waits
     assert f"limit {low}" in waits.out
@@ -173,7 +179,7 @@ def test_the_times_of_every_hop_of_a_copy(shared: tuple[World, Program]) -> None
     world.settle()
     table = world.command("copies", "--signal", "last", "--times").out
     assert "milliseconds since the master's order was accepted" in table
-    assert all(hop in table for hop in ("durable", "planned", "sent", "acknowledged", "filled"))
+    assert all(hop in table for hop in ("durable", "planned", "sent", "acknowledged", "filled", "cancelled"))
     copy = next(copy for copy in world.json("copies", "--signal", "last") if copy["state"] == "filled")
     hops = copy["hops_ms"]
     assert hops["planned"] <= hops["sent"] <= hops["acknowledged"] <= hops["filled"], hops
