@@ -308,29 +308,29 @@ async def test_whoever_has_no_copy_of_an_offer_that_fills_sells_at_once_though_a
     hers is held. At OKX, the master's venue, a stop holds nothing."""
     users = {"alice_smith": {"kraken": {"cash": 1_000, "enabled": False}}}
     copy = {"stand_ins": {"USDT": ["USD"]}, "master_fill_grace_s": 0}
-    async with VenuesWorld(tmp_path, master="okx", users=users, limits=SOON, copy=copy) as world:
-        async with world.trading() as desk:
-            await desk.buy("1000", "BTC/USDT")
-            await desk.settled()
-            placed = TradeRequest("offer", "BTC/USDT", Side.SELL, quantity=Quantity.of("0.01"), kind=OrderKind.LIMIT,
-                                  limit=Price.of(55_000))  # fmt: skip
-            offer = await desk.place(placed)
-            await desk.dealt_with(told(offer, SignalKind.PLACED))
-            world.users["kraken"]["alice_smith"]["enabled"] = True
-            world.write_users()
-            desk.reload()
-            await until(lambda: desk.connected("kraken", "alice_smith"), "she is connected")
-            await desk.dealt_with(await desk.buy("1000", "BTC/USDT"))
-            await until(lambda: desk.position(ALICE), "she has bought")
-            held = desk.position(ALICE)
-            stop = await desk.place(TradeRequest("stop", "BTC/USDT", Side.SELL, whole=True, kind=OrderKind.STOP,
-                                                 stop=Price.of(40_000)))  # fmt: skip
-            (copy_of_it,) = await desk.dealt_with(told(stop, SignalKind.PLACED))
-            assert (copy_of_it.state, copy_of_it.quantity.value) == (OrderState.ACCEPTED, held)
-            (order,) = [o for o in world.orders("okx", "master") if o["limit_price"] == "55000"]
-            world.sims["okx"].fill_part(order["order_id"], D("0.01"))
-            await until(lambda: desk.ledger.find(offer.order_id).state is OrderState.FILLED, "the master's fill")
-            (sale,) = await desk.dealt_with(told(offer, SignalKind.FILLED))
-            await until(lambda: desk.position(ALICE) < held, "she has sold her share")
-            assert not [alert for alert in world.alerts if "held" in alert]
-            assert sale.account == ALICE
+    world_of = VenuesWorld(tmp_path, master="okx", users=users, limits=SOON, copy=copy)
+    async with world_of as world, world.trading() as desk:
+        await desk.buy("1000", "BTC/USDT")
+        await desk.settled()
+        placed = TradeRequest("offer", "BTC/USDT", Side.SELL, quantity=Quantity.of("0.01"), kind=OrderKind.LIMIT,
+                              limit=Price.of(55_000))  # fmt: skip
+        offer = await desk.place(placed)
+        await desk.dealt_with(told(offer, SignalKind.PLACED))
+        world.users["kraken"]["alice_smith"]["enabled"] = True
+        world.write_users()
+        desk.reload()
+        await until(lambda: desk.connected("kraken", "alice_smith"), "she is connected")
+        await desk.dealt_with(await desk.buy("1000", "BTC/USDT"))
+        await until(lambda: desk.position(ALICE), "she has bought")
+        held = desk.position(ALICE)
+        stop = await desk.place(TradeRequest("stop", "BTC/USDT", Side.SELL, whole=True, kind=OrderKind.STOP,
+                                             stop=Price.of(40_000)))  # fmt: skip
+        (copy_of_it,) = await desk.dealt_with(told(stop, SignalKind.PLACED))
+        assert (copy_of_it.state, copy_of_it.quantity.value) == (OrderState.ACCEPTED, held)
+        (order,) = [o for o in world.orders("okx", "master") if o["limit_price"] == "55000"]
+        world.sims["okx"].fill_part(order["order_id"], D("0.01"))
+        await until(lambda: desk.ledger.find(offer.order_id).state is OrderState.FILLED, "the master's fill")
+        (sale,) = await desk.dealt_with(told(offer, SignalKind.FILLED))
+        await until(lambda: desk.position(ALICE) < held, "she has sold her share")
+        assert not [alert for alert in world.alerts if "held" in alert]
+        assert sale.account == ALICE
