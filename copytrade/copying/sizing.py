@@ -12,13 +12,14 @@ from copytrade.copying.carrying import carried, carries, kept_with, nothing_left
 from copytrade.copying.rules import Basis, BelowMinimum, CopyRules, FollowerBook
 from copytrade.domain.instrument import Instrument
 from copytrade.domain.limits import Carry
-from copytrade.domain.money import NO_QUANTITY, Amount, Quantity
+from copytrade.domain.money import NO_QUANTITY, Amount, Quantity, plain
 from copytrade.domain.reasons import Reason
 from copytrade.domain.signal import Signal, SignalKind
 
 DOWN = Context(prec=34, rounding=ROUND_DOWN)
 """34 digits hold any product of two quantities that a venue can express; quotients are cut, never rounded up."""
 FINEST = Decimal("1e-18")
+_SHOWN = Decimal("1e-10")  # no venue's lots are finer than nine decimals
 _FINE = Context(prec=60, rounding=ROUND_DOWN)
 
 
@@ -74,7 +75,7 @@ def size_entry(signal: Signal, book: FollowerBook, rules: CopyRules) -> Sized | 
         if shortfall is None:
             detail = cap_detail if reason is not Reason.SIZED_BY_RATIO else ""
             if before:
-                detail = f"{before} of it carried from earlier signals{'; ' if detail else ''}{detail}"
+                detail = f"{_short(before)} of it carried from earlier signals{'; ' if detail else ''}{detail}"
             spent = nothing_left(signal) if book.carried and carries(signal, book, rules) else None
             return Sized(quantity, reason, detail, carry=spent, taken=book.carried if before else None)
         if rules.below_minimum is BelowMinimum.ROUND_UP:
@@ -84,10 +85,17 @@ def size_entry(signal: Signal, book: FollowerBook, rules: CopyRules) -> Sized | 
             shortfall += f"; rounding up to {smallest} {instrument.base} would pass the cap ({cap_detail})"
         if carries(signal, book, rules) and scaled <= cap:
             kept = kept_with(signal, own, before, book)
-            return NotSized(Reason.CARRIED, f"{shortfall}; {kept.quantity} are kept", carry=kept)
+            return NotSized(Reason.CARRIED, f"{shortfall}; {_short(kept.quantity)} are kept", carry=kept)
         if cap < scaled and cap_reason in (Reason.CAPPED_BY_CASH, Reason.CAPPED_BY_EXPOSURE):
             return NotSized(_SPENT[cap_reason], f"{cap_detail}; {shortfall}")
+        if cap < scaled and rules.below_minimum is not BelowMinimum.ROUND_UP:
+            shortfall += f"; made smaller by a cap: {cap_detail}"
         return NotSized(Reason.BELOW_MINIMUM, shortfall)
+
+
+def _short(quantity: Quantity) -> str:
+    """A quantity for people, without the digits of the division."""
+    return plain(quantity.value.quantize(_SHOWN))
 
 
 _SPENT = {Reason.CAPPED_BY_CASH: Reason.NO_FREE_CASH, Reason.CAPPED_BY_EXPOSURE: Reason.AT_EXPOSURE_LIMIT}

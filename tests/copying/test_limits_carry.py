@@ -170,8 +170,16 @@ def test_a_copy_whose_master_is_leaving_is_not_kept() -> None:
 
 def test_what_a_cap_makes_too_small_is_not_carried() -> None:
     follower = Follower(terms=terms_of(max_order=Amount.of("15")))
-    assert follower.answer(small()).reason is Reason.BELOW_MINIMUM
+    skipped = follower.answer(small())
+    assert skipped.reason is Reason.BELOW_MINIMUM
+    assert "made smaller by a cap: max_order 15" in skipped.detail
     assert follower.carried() is None
+
+
+def test_what_is_carried_is_told_without_the_digits_of_the_division() -> None:
+    skipped = Follower().answer(entry_signal("0.007", equity_before=Amount.of("9700"), at=NOW))
+    assert skipped.reason is Reason.CARRIED
+    assert skipped.detail.endswith("0.0003608247 are kept")
 
 
 # -- over any run of signals -------------------------------------------------------------------------------------------
