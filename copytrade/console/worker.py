@@ -330,7 +330,8 @@ async def _follow_files(system: System, screen: Screen, keeper: TrailKeeper) -> 
         lines = _change_lines(change)
         for line in lines:
             screen(line)
-        keeper.files_changed(lines)
+        if lines:
+            keeper.files_changed(lines)
 
 
 def _change_lines(change: Any) -> list[str]:

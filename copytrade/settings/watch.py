@@ -103,6 +103,7 @@ class Watcher:
         self._files: dict[Path, UsersFile] = {}
         # Read once in vain because the whole did not fit together; to be read again with the next change.
         self._pending: set[Path] = set()
+        self.rereads = 0  # how often a poll has read files again, be it that they said what they had said before
         self._marks = self._look([])
         faults: list[Fault] = []
         environment = read_environment_or_faults(self._environ, dotenv_path, faults)
@@ -133,6 +134,7 @@ class Watcher:
         if faults:
             self._pending = touched
             return Rejected(tuple(faults))
+        self.rereads += 1
         return self._reread(touched)
 
     def _others(self) -> set[Path | None]:

@@ -96,8 +96,15 @@ class System:
         await self._stop()
 
     def poll_files(self) -> Change | Rejected | None:
-        """Look at the operator's files once; slow when they changed, so a loop calls it in a thread."""
-        return self.ground.watcher.poll()
+        """Look at the operator's files once; slow when they changed, so a loop calls it in a thread.
+
+        Files that were written and say what they said before are a change without news: a mode that was put in force
+        ahead of them (`flatten --instrument`) ends with it.
+        """
+        watcher = self.ground.watcher
+        rereads = watcher.rereads
+        change = watcher.poll()
+        return Change(watcher.loaded, changed={}) if change is None and watcher.rereads > rereads else change
 
     def take_change(self, change: Change) -> None:
         """Put changed files in force, on the event loop's thread. Raises `CannotStart` for what is not served."""

@@ -163,6 +163,20 @@ async def test_changed_settings_count_for_the_next_signal(tmp_path: Path) -> Non
             assert costs == [D(10), D(5)]
 
 
+async def test_a_mode_that_was_ahead_of_the_files_ends_once_they_are_written_as_they_were(tmp_path: Path) -> None:
+    """`flatten --instrument` and `resume --instrument` between two looks at the files."""
+    with World(tmp_path, followers=TWO) as world:
+        async with world.trading() as desk:
+            desk.engine.close_only(follower("bob_jones"), ["BTC/USD"])
+            stopped = await desk.dealt_with(await desk.buy("1000"))
+            assert [copy.reason for copy in stopped] == [Reason.SIZED_BY_RATIO, Reason.INSTRUMENT_MODE]
+            assert desk.system.poll_files() is None
+            world.write_users()
+            desk.reload()
+            copies = await desk.dealt_with(await desk.buy("1000"))
+            assert [copy.reason for copy in copies] == [Reason.SIZED_BY_RATIO] * 2
+
+
 async def test_a_broken_file_changes_nothing(tmp_path: Path) -> None:
     with World(tmp_path, followers=TWO) as world:
         async with world.trading() as desk:
