@@ -53,10 +53,11 @@ class ProfitWatcher:
         return taken
 
     def take_back(self, records: Iterable[OrderRecord], price: Price) -> int:
-        """Take back every stop whose profit the price has reached."""
+        """Take back every stop whose profit the price has reached, and that is not over: it may be since, as the price
+        was waited for."""
         services, taken = self._services, 0
         for record in records:
-            if record.profit is None or price < record.profit or record.cancel is not None:
+            if record.profit is None or price < record.profit or record.cancel is not None or record.state.final:
                 continue
             services.ledger.append([CancelAsked(record.order_id, Reason.PROFIT_REACHED, services.clock())])
             self._submit(cancel_work(record, None))

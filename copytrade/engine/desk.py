@@ -146,6 +146,9 @@ class MasterDesk:
         position = self._position(instrument.symbol)
         quantity = self._quantity(request, instrument, price, position)
         self._check(effect, instrument, quantity, price, balances)
+        if self._own is not None and self._own not in services.ledger.state.standing.alone:
+            # It may have changed sides while this waited: the order would be taken for one of the master's.
+            raise Refused(Reason.INDEPENDENT, f"{self._own} is copied to again, and cannot trade by itself as well")
         fraction = exit_fraction(position, quantity, instrument) if effect is Effect.EXIT else Decimal(0)
         intent = MasterIntended(
             order_id, request.request_id, request.source, self.account, instrument.symbol,
