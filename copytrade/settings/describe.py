@@ -21,7 +21,8 @@ equal.
 All settings are in `config/copytrade.yaml` and all have a default; an empty or missing file is fine. Unknown
 keys, duplicate keys and values out of range are refused with file, line and remedy. The file is watched: a
 change takes effect within two seconds, except for `mode`, `master`, `apex`, `venues`, `paper`, `engine`, `console`,
-`check`, `notify` and `log`, which take a restart. A broken file is refused whole and the last good one stays in force.
+`check`, `notify`, `journal`, `independent` and `log`, which take a restart. A broken file is refused whole and the last
+good one stays in force.
 """
 
 _USERS = """## Followers: `config/users/*.json`

@@ -15,6 +15,7 @@ from copytrade.settings.describe import page
 from copytrade.settings.faults import SettingsError
 from copytrade.settings.fields import VENUES
 from copytrade.settings.model import Settings
+from copytrade.settings.watch import RESTART_SECTIONS
 from copytrade.settings.yaml_file import paper_faults, read_settings
 
 ROOT = Path(__file__).parents[2]
@@ -215,6 +216,8 @@ def test_every_setting_is_described_and_the_page_is_current() -> None:
     assert (ROOT / "docs/settings.md").read_text() == page(), (
         "run: python -m copytrade.settings.describe > docs/settings.md"
     )
+    head = page().partition("## `mode`")[0]
+    assert [name for name in RESTART_SECTIONS if f"`{name}`" not in head] == [], "sections that take a restart"
 
 
 def test_importing_the_package_costs_nothing() -> None:
