@@ -158,6 +158,9 @@ class FillFollower:
                 del self._next_look[order_id]
                 if order_id in self._polls and order_id not in self._polling:
                     await self._slots.acquire()
+                    if order_id in self._polling:  # somebody has begun to ask meanwhile, and sees to the next look
+                        self._slots.release()
+                        continue
                     self._polling.add(order_id)
                     task = asyncio.create_task(self._poll(order_id))
                     self._tasks.add(task)

@@ -93,9 +93,11 @@ class Lane:
                     self._queue.remove(work)
         except LaneParked as parked:
             self._park(parked)
-        except (ServiceStopping, LedgerError):
+        except ServiceStopping:
             return  # nothing may be sent any more; the ledger says where the next start carries on
         except Exception as error:
+            if isinstance(error, LedgerError) and self._nothing_is_kept():
+                return  # the same
             # A fault of ours in one lane: what it was doing may have reached the venue, so nothing is assumed. The
             # lane parks for a while, and then begins with a look-up, as the next start would.
             log.exception("lane %s stopped by a fault in the service", self._account)
@@ -139,9 +141,16 @@ class Lane:
             AlertKind.PARKED, f"{self._account} is parked: {parked.reason.text} ({parked.detail}){until}", self._account
         )
         self._end_waiting_entries(parked.detail)
+        if self._unpark is not None:  # of an earlier park, which ended before its time
+            self._unpark.cancel()
+            self._unpark = None
         if parked.for_s is not None:
             loop = asyncio.get_running_loop()
             self._unpark = loop.call_later(parked.for_s, self.clear)
+
+    def _nothing_is_kept(self) -> bool:
+        """Whether the ledger takes nothing in any more. That something in it cannot be read is a fault like others."""
+        return self._services.ledger.failed is not None or self._services.closing.is_set()
 
     def hand_over(self, detail: str) -> None:
         """The venue cannot be reached, and what is being worked on is tried until it can be: entries that wait behind

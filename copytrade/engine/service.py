@@ -339,7 +339,7 @@ class Engine:
         """Hold open connections for the next fan-out, as many as it can use."""
         services = self.services
         while True:
-            for name, venue in services.venues.items():
+            for name, venue in list(services.venues.items()):  # one may be added meanwhile
                 accounts = sum(1 for m in services.roster if venue_of(m.terms.account) == name)
                 if not services.sends_in_flight:
                     await venue.warm(min(accounts, services.limits.warm_connections_max))
@@ -391,9 +391,10 @@ class Engine:
             await work
         except ServiceStopping:
             return
-        except LedgerError as error:
-            log.error("a background task ended: %s", error)  # `_watch_ledger` tells the operator
         except Exception as error:
+            if isinstance(error, LedgerError) and self.services.ledger.failed is not None:
+                log.error("a background task ended: %s", error)  # `_watch_ledger` tells the operator
+                return
             log.exception("a background task failed")
             self.services.alert(
                 AlertKind.TASK_FAILED, f"a background task failed ({type(error).__name__}); restart the worker"

@@ -81,6 +81,9 @@ class WriteOffs:
         it was seen. Raises `LedgerError`."""
         services = self._services
         held = services.ledger.state.position(account, symbol).value
+        last = self._seen.get((account, symbol))  # others may have looked since
+        if last is None or (last.position, last.missing) != (seen.position, seen.missing):
+            return None
         if held != seen.position or self._moves(account, symbol):
             return None
         left, now = held - seen.missing, services.clock()
