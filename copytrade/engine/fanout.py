@@ -230,7 +230,10 @@ class FanOut:
         mine = services.roster.of_user(user)
         if len(mine) < 2:
             return None
-        tried = {copy.account for copy in services.ledger.copies_of(signal.signal_id, *mine)}
+        known = services.ledger.copies_of(signal.signal_id, *mine)
+        if any(copy.filled for copy in known):  # the next account would buy all of it; this is the rest of an order
+            return None  # that the venue ended
+        tried = {copy.account for copy in known}
         books = [book for books in self._users(signal, user) for book in books]
         left = [book for book in in_order(signal, books) if book.terms.account not in tried]
         if not left:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from ports import ClientAround, LedgerAround, around_clients
+from venues_world import VenuesWorld
 from world import MASTER, Desk, World, follower, until
 
 from copytrade.domain.account import AccountId, Mode
@@ -33,6 +34,7 @@ from copytrade.engine.service import Wiring
 
 D = Decimal
 ALICE, BOB = follower("alice_smith"), follower("bob_jones")
+AT_ALPACA = "alpaca:alice_smith"
 TWO = {"alice_smith": 1_000, "bob_jones": 500}
 SOON: dict[str, Any] = {"resting_delays_s": (0.02, 0.05, 0.1)}
 NO_GRACE = {"copy": {"master_fill_grace_s": 0}}
@@ -342,3 +344,27 @@ async def test_a_venue_that_is_added_while_connections_are_kept_warm_ends_no_tas
             await until(lambda: door.kept or desk.alerts_of("background task failed"), "the next round, or the end")
             door.open()
             assert not desk.alerts_of("background task failed")
+
+
+# -- the next leg of an entry ------------------------------------------------------------------------------------------
+
+
+async def test_what_an_order_ended_by_its_venue_still_lacked_is_not_bought_in_whole_at_the_next_account(
+    tmp_path: Path,
+) -> None:
+    """Nearly all of it has filled, and the rest is too little to be placed again."""
+    accounts = {"alpaca": {"cash": 1_000, "max_user_risk": 1.0, "prefer": ["alpaca"]}, "coinbase": 1_000}
+    world_of = VenuesWorld(tmp_path, users={"alice_smith": accounts}, limits=SOON, copy={"master_fill_grace_s": 0})
+    async with world_of as world, world.trading() as desk:
+        request = TradeRequest("bid", "BTC/USD", Side.BUY, quantity=Quantity.of("0.01"), kind=OrderKind.LIMIT,
+                               limit=Price.of(49_000))  # fmt: skip
+        bid = await desk.place(request)
+        told = signal_id(bid.order_id, SignalKind.PLACED)
+        await desk.dealt_with(told)
+        (order,) = world.orders("alpaca", "alice_smith")
+        world.sims["alpaca"].fill_part(order["order_id"], D(order["volume"]) - D("0.00001"))
+        world.sims["alpaca"].expire(order["order_id"])
+        await until(lambda: len(desk.copies(told)) > 1 and desk.copies(told)[1].state.final, "the next leg's end")
+        assert desk.copies(told)[1].reason is Reason.BELOW_MINIMUM
+        assert [(each.account, each.leg) for each in desk.copies(told)] == [(AT_ALPACA, 0), (AT_ALPACA, 1)]
+        assert world.orders("coinbase", "alice_smith") == []
