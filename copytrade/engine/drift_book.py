@@ -24,8 +24,8 @@ _ASIDE_MAX = 50
 
 @dataclass(frozen=True, slots=True)
 class _Beyond:
-    """How far the reckoning has come behind exits that are held, which may be for weeks: as long as they stay as they
-    are, nobody goes through all that again."""
+    """How far the reckoning has come behind exits that are held, and copies that rest on although the master's order is
+    over. That may be for weeks: as long as they stay as they are, nobody goes through all that again."""
 
     fold: DriftFold
     over: DriftFold
@@ -99,7 +99,7 @@ class DriftBook:
             number, page = at.after, self._services.ledger.history(account, at.after, _PAGE)
             while page:
                 for number, signal, master, copies in page:
-                    if signal.target in ("", account) and not self._over(signal, master, copies):
+                    if signal.target in ("", account) and not self._settled(account, fold, signal, master, copies):
                         moving |= {base_of(symbol) for symbol in (signal.symbol, *(copy.symbol for copy in copies))}
                     self._take_both(account, fold, over, (number, signal, master, copies))
                     latest = _latest(latest, copies)
@@ -153,6 +153,7 @@ class DriftBook:
         fold, over = at.fold, at.over
         for number, signal, master, copies in page:
             waits = {copy.order_id: _sight(copy) for copy in copies if copy.state is OrderState.HELD}
+            waits |= {copy.order_id: _sight(copy) for copy in self._left(account, fold, signal)}
             rest = [copy for copy in copies if copy.order_id not in waits]
             if not (held or waits) or not self._over(signal, master, rest):
                 break
@@ -164,7 +165,7 @@ class DriftBook:
 
     def _take_both(self, account: AccountId, fold: DriftFold, over: DriftFold, told: _Told) -> None:
         number, signal, master, copies = told
-        for each in (fold, over) if self._over(signal, master, copies) else (fold,):
+        for each in (fold, over) if self._settled(account, fold, signal, master, copies) else (fold,):
             each.written_off(self._gone(account), number)
             self._take(account, each, signal, master, copies)
 
@@ -220,7 +221,7 @@ class DriftBook:
     def _settle(self, account: AccountId, kept: _Kept, page: Sequence[_Told]) -> Sequence[_Told]:
         """Take in what is over; returns the rest of the page, from the first signal on that is not."""
         for place, (number, signal, master, copies) in enumerate(page):
-            if not self._over(signal, master, copies):
+            if not self._settled(account, kept.fold, signal, master, copies):
                 return page[place:]
             kept.fold.written_off(self._gone(account), number)
             self._take(account, kept.fold, signal, master, copies)
@@ -235,6 +236,21 @@ class DriftBook:
         if rests and signal.master_order_id:  # its end is a signal of its own, and is waited for
             return True
         return all(copy.state.final for copy in copies) and (master is None or master.state.final)
+
+    def _settled(
+        self, account: AccountId, fold: DriftFold, signal: Signal, master: OrderRecord | None,
+        copies: Sequence[OrderRecord],
+    ) -> bool:  # fmt: skip
+        return self._over(signal, master, copies) and not self._left(account, fold, signal)
+
+    def _left(self, account: AccountId, fold: DriftFold, signal: Signal) -> list[OrderRecord]:
+        """The account's copies of an order that are open although its end is told by `signal`: left to rest
+        (`on_master_fill: leave`), or on their way back. What they come to belongs to that order. `fold` has come up to
+        that end."""
+        if not signal.kind.follows_up:
+            return []
+        begun = {first.signal_id for first in fold.resting if first.master_order_id == signal.master_order_id}
+        return [record for record in self._services.ledger.state.orders.of(account) if record.signal_id in begun]
 
     def _take(
         self, account: AccountId, fold: DriftFold, signal: Signal, master: OrderRecord | None,

@@ -267,3 +267,28 @@ async def test_an_exit_of_the_masters_counts_what_its_resting_orders_have_filled
             assert (out.position_before, out.exit_fraction) == (Quantity.of("0.01"), D("0.5"))
             await desk.settled()
             assert [world.holds(user) for user in ("master", "alice_smith")] == [D("0.005"), D("0.0005")]
+
+
+async def test_a_copy_that_was_left_to_rest_and_fills_later_has_no_cause_left(tmp_path: Path) -> None:
+    """Looked at before it fills, and again after: what lacked then was on its way, and is there now."""
+    settings = {"copy": {"master_fill_grace_s": 0, "on_master_fill": "leave"}}
+    with World(tmp_path, followers={"alice_smith": 1_000}, limits=SOON, settings=settings) as world:
+        async with world.trading() as desk:
+            bid = TradeRequest("bid", "BTC/USD", Side.BUY, quantity=Quantity.of("0.02"), kind=OrderKind.LIMIT,
+                               limit=Price.of(49_900))  # fmt: skip
+            placed = await desk.place(bid)
+            await desk.dealt_with(signal_id(placed.order_id, SignalKind.PLACED))
+            (mine,), (hers,) = world.orders("master"), world.orders("alice_smith")
+            world.venue.fill_part(mine["order_id"], D("0.02"))
+            await until(lambda: desk.ledger.find(placed.order_id).state is OrderState.FILLED, "the master's fill")
+            await desk.dealt_with(signal_id(placed.order_id, SignalKind.FILLED))
+            await desk.dealt_with(await desk.buy("500"))
+            await until(lambda: desk.position("alice_smith") == D("0.001"), "what came behind it")
+            (row,) = await desk.engine.reconciler.look(follower("alice_smith"))
+            assert dict(row.causes) == {"delay": D("-0.002")}
+            (row,) = await desk.engine.reconciler.look(follower("alice_smith"))
+            assert dict(row.causes) == {"delay": D("-0.002")}, "from where the reckoning had been left"
+            world.venue.fill_part(hers["order_id"], D("0.002"))
+            await until(lambda: desk.position("alice_smith") == D("0.003"), "her fill")
+            (row,) = await desk.engine.reconciler.look(follower("alice_smith"))
+            assert (row.error, row.causes) == (0, ())
