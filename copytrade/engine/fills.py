@@ -205,8 +205,9 @@ class FillFollower:
             again = await self._ask(order_id)
         except ServiceStopping:
             return
-        except LedgerError:
-            again = False  # nothing more can be entered; the next start follows the order anew
+        except LedgerError as error:
+            again = services.ledger.failed is None  # else nothing more can be entered: the next start follows it anew
+            log.error("following order %s: %s", order_id, error)
         except VenueError as error:
             if self._polls.get(order_id, 0) == len(services.limits.fill_delays_s):
                 services.alert(

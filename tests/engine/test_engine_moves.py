@@ -23,7 +23,7 @@ from copytrade.domain.instrument import Instrument
 from copytrade.domain.money import Amount, Price, Quantity
 from copytrade.domain.order import OrderKind, OrderState, Role, Side
 from copytrade.domain.reasons import Reason
-from copytrade.domain.signal import SignalKind
+from copytrade.domain.signal import Signal, SignalKind
 from copytrade.domain.venue import Execution, OrderTicket, PlaceOutcome, Quote
 from copytrade.domain.writing_off import PositionWrittenOff
 from copytrade.engine.desk import TradeRequest
@@ -368,3 +368,27 @@ async def test_what_an_order_ended_by_its_venue_still_lacked_is_not_bought_in_wh
         assert desk.copies(told)[1].reason is Reason.BELOW_MINIMUM
         assert [(each.account, each.leg) for each in desk.copies(told)] == [(AT_ALPACA, 0), (AT_ALPACA, 1)]
         assert world.orders("coinbase", "alice_smith") == []
+
+
+async def test_an_order_whose_end_met_a_ledger_that_could_not_be_read_is_followed_on(tmp_path: Path) -> None:
+    broken: list[str] = []
+
+    class Unreadable(LedgerAround):
+        def signal(self, signal_id: str) -> Signal | None:
+            if broken:
+                raise LedgerUnwritable(broken.pop())
+            return self.inner.signal(signal_id)
+
+    users = {"alice_smith": {"alpaca": {"cash": 1_000, "max_user_risk": 1.0}}}
+    world_of = VenuesWorld(tmp_path, users=users, limits=SOON, copy={"master_fill_grace_s": 0})
+    async with world_of as world, world.trading(lambda w: replace(w, ledger=Unreadable(w.ledger))) as desk:
+        request = TradeRequest("bid", "BTC/USD", Side.BUY, quantity=Quantity.of("0.01"), kind=OrderKind.LIMIT,
+                               limit=Price.of(49_000))  # fmt: skip
+        bid = await desk.place(request)
+        told = signal_id(bid.order_id, SignalKind.PLACED)
+        await desk.dealt_with(told)
+        (order,) = world.orders("alpaca", "alice_smith")
+        broken.append("the ledger cannot be read: the disk reports an error")
+        world.sims["alpaca"].expire(order["order_id"])
+        await until(lambda: not broken, "the end of her order has met the fault")
+        await until(lambda: desk.copies(told)[-1].leg == 1, "it is placed again")
