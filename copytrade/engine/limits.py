@@ -14,7 +14,7 @@ from decimal import Decimal
 
 from copytrade.copying.flows import Flow, flow_of, price_known, unexplained
 from copytrade.copying.limits import REASONS, Breach, Usage, acting_limits, breaches, day_of, next_mark, usage
-from copytrade.domain.account import AccountId, FollowerTerms, venue_of
+from copytrade.domain.account import AccountId, FollowerTerms, user_of, venue_of
 from copytrade.domain.alerts import AlertKind
 from copytrade.domain.errors import BadRequest, LedgerError, VenueError
 from copytrade.domain.events import CancelAsked, Event, SignalEmitted
@@ -219,7 +219,7 @@ class LimitKeeper:
         for breach in found:
             services.alert(
                 AlertKind.LIMIT_TRIPPED,
-                f"{account}: {breach.limit} has tripped ({breach.detail}): {_done(breach)}",
+                f"{account}: {breach.limit} has tripped ({breach.detail}): {_done(account, breach)}",
                 account,
             )
 
@@ -340,7 +340,7 @@ def _resting_entry(record: OrderRecord) -> bool:
     return record.role is Role.COPY and record.effect is Effect.ENTRY and record.kind.rests
 
 
-def _done(breach: Breach) -> str:
+def _done(account: AccountId, breach: Breach) -> str:
     what = "its copied positions are closed, " if breach.acting.action is LimitAction.FLATTEN else ""
-    until = "the next day (UTC)" if breach.acting.rearm is Rearm.NEXT_DAY else "rearm"
+    until = "the next day (UTC)" if breach.acting.rearm is Rearm.NEXT_DAY else f"`rearm {user_of(account)}`"
     return f"{what}no entries until {until}"

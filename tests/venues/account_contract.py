@@ -60,6 +60,7 @@ class AccountContract:
         assert execution.cost == Amount.of(50)
         assert (execution.fee.value > 0) is not self.buys_pay_in_base
         assert (execution.fee_base.value > 0) is self.buys_pay_in_base
+        assert not execution.detail, "it would stand where the order says how it was sized"
         assert len(lab.orders()) == 1
 
     async def test_sale_pays_its_fee_in_money(self, lab):

@@ -113,9 +113,10 @@ def as_execution(order: OrderView, trades: Trades, other_fee: Decimal, at: datet
 
     Quantity and cost are those of the trades, which may be a moment newer than the order's.
     """
-    detail = f"Binance: {order.word}"
-    if trades.fees.other:
-        detail += ", fee " + ", ".join(f"{amount:f} {asset}" for asset, amount in trades.fees.other.items())
+    # Of an order that is open or has filled it would say nothing new, in the place of how the order was sized.
+    words = [order.word] if order.status is ExecutionStatus.CANCELLED else []
+    words += [f"fee {amount:f} {asset}" for asset, amount in trades.fees.other.items()]
+    detail = f"Binance: {', '.join(words)}" if words else ""
     return Execution(
         venue_order_id=order.reference,
         status=order.status,
