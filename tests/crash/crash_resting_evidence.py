@@ -106,7 +106,8 @@ def _once(world: World, at_venue: list[Row], ledger: dict[str, Row], found: Find
             found.wrong.append(f"the ledger has {intended}, the venue {placed}: {_said(record)}")
         if datetime.fromisoformat(record["planned_at"]).timestamp() > order["accepted_at_s"]:
             found.wrong.append(f"accepted at {order['accepted_at_s']}, before its intent: {_said(record)}")
-        turned_away = (record["reason"], placed[-1]) == ("post_only_would_fill", 0)  # OKX takes it, and cancels it itself
+        # OKX takes a post-only order that would fill, and cancels it itself.
+        turned_away = (record["reason"], placed[-1]) == ("post_only_would_fill", 0)
         if record["state"] in _NEVER_THERE and not turned_away:
             found.wrong.append(f"at the venue, and never sent by the ledger: {_said(record)}")
     there = {order["client_id"] for order in at_venue}
