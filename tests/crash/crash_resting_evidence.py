@@ -207,6 +207,8 @@ def _flat(world: World, alone: dict[str, Decimal], found: Findings) -> None:
             if balance >= smallest or (balance > 0 and not before and not seat.facts.fees_in_base):
                 found.lost.append(f"{seat.account} was left in a position of {balance} {base}")
             most = alone.get(seat.account, _ZERO) * (1 + TOLERANCE) + market.lot_step
+            if seat.user == MASTER:  # what is left of its own may be too small to be sold
+                most += max(market.order_min, market.cost_min / market.start_price)
             if before > most:
                 found.lost.append(f"{seat.account} held {before} {base}, and bought but {most} without the master")
             if balance < 0:
