@@ -22,6 +22,7 @@ from prometheus_client.registry import Collector
 
 from copytrade.console.health import readiness
 from copytrade.console.tally import Tally
+from copytrade.copying.drift import Cause
 from copytrade.domain.account import venue_of
 from copytrade.domain.errors import LedgerError
 from copytrade.domain.limits import LimitName
@@ -140,11 +141,13 @@ class Metrics:
             left = getattr(client, "budget_left", 1.0)
             found.budgets[venue] = min(found.budgets.get(venue, 1.0), left)
             found.jumps[venue] += getattr(client, "nonce_jumps", 0)
-        rows = [row for row in self._system.engine.reconciler.report(account) if row.error and not row.dust]
+        report = self._system.engine.reconciler.report(account)
+        rows = [row for row in report if row.error and not row.dust]
         if rows:
             found.drifting += 1
             found.drift_worst = max(found.drift_worst, *(abs(float(row.share or 0)) for row in rows))
-            found.drift_unexplained += sum(not row.explained for row in rows)
+        without = (not row.explained or Cause.UNEXPLAINED in dict(row.causes) for row in report)
+        found.drift_unexplained += sum(without)
 
 
 def _state(member: Member, parked: bool) -> str:

@@ -33,7 +33,7 @@ _SIGNALS = 6
 _URGENCY = {"parked": 0, "held": 1, "down": 2, "busy": 3, "connecting": 4, "ready": 5, "off": 6, "": 7}
 _COLOURS = {"parked": "bold red", "held": "bold red", "down": "red", "busy": "cyan", "connecting": "yellow",
             "ready": "green", "off": "dim"}  # fmt: skip
-_MODES = {"active": "", "close_only": "yellow", "paused": "yellow", "disarmed": "red", "disabled": "dim"}
+_MODES = {"active": "", "close_only": "yellow", "paused": "yellow", "disarmed": "red", "disabled": "dim", "left": "dim"}
 _FIXED_LINES = 8  # headings, blanks and the foot, beside the followers and the signals
 
 

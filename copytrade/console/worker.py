@@ -339,7 +339,8 @@ def _change_lines(change: Any) -> list[str]:
     lines += [f"!! left: {user.account}" for user in change.removed]
     lines += [f"{account}: {'; '.join(map(str, fields))}" for account, fields in dict(change.changed).items()]
     late = "has changed; an account that is connected uses the new one after a restart"
-    lines += [f"!! the key of {account} {late}" for account in change.credentials]
+    came_or_went = {user.account for user in (*change.added, *change.removed)}  # and their keys with them
+    lines += [f"!! the key of {account} {late}" for account in change.credentials if account not in came_or_went]
     lines += [f"settings: {changed}" for changed in change.settings]
     lines += [f"!! takes effect after a restart: {changed}" for changed in change.needs_restart]
     lines += [f"!! {path} is gone, and with it {', '.join(accounts)}" for path, accounts in change.left]

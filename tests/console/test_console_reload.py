@@ -43,6 +43,9 @@ def test_followers_come_change_and_go_without_a_restart(world: World) -> None:
         sold = world.json("trade", "BTC/USD", "sell", "--all")
         reasons = {copy["account"]: copy["reason"] for copy in sold["copies"]}
         assert reasons["kraken:erin_new"] == "whole_position"
+        assert not [line for line in worker.out if "the key of kraken:erin_new" in line], "it came and went with her"
+        modes = {row["account"]: row["mode"] for row in world.json("top")["accounts"]}
+        assert (modes["kraken:erin_new"], modes["kraken:bob_jones"]) == ("left", "disabled")
         world.until_flat()
         assert "erin_new" not in buy(world)
 

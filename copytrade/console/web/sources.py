@@ -241,7 +241,7 @@ class EngineSources:
         return LiveRow(
             account=account,
             name=self._redact(terms.name) if terms.name else "",
-            mode=terms.mode.value if terms.enabled else "disabled",
+            mode="left" if member.left else terms.mode.value if terms.enabled else "disabled",
             equity="" if balances is None else _money(balances.equity.value),
             cash="" if balances is None else _money(balances.cash.value),
             currency="" if balances is None else balances.currency,
