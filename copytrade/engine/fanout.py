@@ -161,6 +161,8 @@ class FanOut:
                 anew += [a for a in answers if a.reason is not Reason.NOTHING_TO_CLOSE or not signal.kind.follows_up]
         left = self._left_behind(signal) if signal.kind.follows_up and signal.exit_fraction else []
         asked = found.asked(signal, now, services.ledger.find(signal.master_order_id))
+        if signal.effect is Effect.ENTRY:
+            return asked, found.back, (*found.copies, *anew)
         known_back = {record.order_id for record in (*found.back, *found.told)}
         more, back, decided = self._exits_first(signal, anew, now, left)
         asked += [each for each in more if each.order_id not in known_back]
