@@ -303,7 +303,7 @@ class FillFollower:
         over = execution.status is not ExecutionStatus.OPEN
         if record.role is not Role.MASTER or not over or record.kind is OrderKind.MARKET:
             return None
-        held = self._services.ledger.state.position(record.account, record.symbol)
+        held = self._held(record)
         if record.side is Side.BUY:
             left = held + (execution.quantity - execution.fee_base) - record.arrived
         else:
@@ -312,6 +312,18 @@ class FillFollower:
         instrument = self._services.instrument_of(record)
         out = left < max(instrument.min_quantity, Quantity(instrument.lot_step)) if instrument else not left
         return end_signal_of(record, execution, left, now, out=out)
+
+    def _held(self, but: OrderRecord) -> Quantity:
+        """What the account holds in the order's market. Others at market that the venue has taken are bound to fill and
+        were told when they were taken: they count as filled, or whoever has just bought more would be held for out."""
+        state = self._services.ledger.state
+        held = state.position(but.account, but.symbol)
+        for record in state.orders.of(but.account):
+            at_market = record.kind is OrderKind.MARKET and record.state is OrderState.ACCEPTED
+            if at_market and record.symbol == but.symbol and record.order_id != but.order_id:
+                left = record.quantity - record.filled
+                held = held + left if record.side is Side.BUY else held - left
+        return held
 
 
 def left_beside(record: OrderRecord, filled: Quantity, left: Quantity) -> Quantity:

@@ -334,3 +334,28 @@ async def test_whoever_has_no_copy_of_an_offer_that_fills_sells_at_once_though_a
         await until(lambda: desk.position(ALICE) < held, "she has sold her share")
         assert not [alert for alert in world.alerts if "held" in alert]
         assert sale.account == ALICE
+
+
+async def test_what_the_master_has_just_bought_counts_when_its_offer_fills(tmp_path: Path) -> None:
+    """Its purchase is at the venue and bound to fill, and how far it has is not known yet. It is not out."""
+    values: dict[str, Any] = {"limits": SOON, "settings": NO_GRACE, "simulator": {"fill_delay_ms": 60_000}}
+    with World(tmp_path, followers={"alice_smith": 1_000}, **values) as world:
+        async with world.trading() as desk:
+            await desk.dealt_with(await desk.buy("1000"))
+            world.clock.ahead_s += 61
+            await desk.settled()
+            offer = await resting(desk, 55_000, "0.02", Side.SELL)
+            await desk.dealt_with(await desk.buy("500"))
+            (order,) = open_at(world, "master")[:1]
+            world.venue.fill_part(order["order_id"], D("0.02"))
+            await until(lambda: desk.ledger.find(offer.order_id).state is OrderState.FILLED, "the master's fill")
+            signal = desk.ledger.signal(told(offer, SignalKind.FILLED))
+            assert signal is not None
+            assert signal.exit_fraction == pytest.approx(D(2) / 3)
+            world.clock.ahead_s += 61
+            sales = lambda: [copy.state for copy in desk.copies(signal.signal_id)]  # noqa: E731
+            await until(lambda: sales() == [OrderState.ACCEPTED], "her sale is at the venue")
+            world.clock.ahead_s += 61
+            await desk.settled()
+            assert desk.position("master") == D("0.01")
+            assert desk.position("alice_smith") == pytest.approx(D("0.001"), rel=D("0.01"))
