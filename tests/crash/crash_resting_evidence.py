@@ -179,7 +179,8 @@ def _shares(
             alone[seat.account] = alone.get(seat.account, _ZERO) + max(_ZERO, bought - filled * share) + step
             least, most = filled * share * (1 - TOLERANCE), asked * share * (1 + TOLERANCE)
             what = f"{seat.account} bought {bought}, its share of the master's {filled} of {asked} is {share * filled}"
-            turned_away = any(copy["state"] == "refused" for copy in copies)  # with the venue's word, and an alert
+            # With the venue's word and an alert, or because the price ran away while the copy was on its way.
+            turned_away = any(copy["state"] == "refused" or copy["reason"] == "price_moved" for copy in copies)
             if any(copy["reason"] == "below_minimum" for copy in copies):  # what was left to buy was too small
                 market = _MARKETS[seat.venue, orders[0]["symbol"]]
                 least -= max(market.order_min, market.cost_min / market.start_price * (1 + 2 * TOLERANCE))
