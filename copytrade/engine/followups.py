@@ -19,6 +19,7 @@ from copytrade.domain.state import OrderRecord
 from copytrade.engine.chains import Chain, Key
 
 _NOT_SIZED = frozenset({OrderState.DEFERRED, OrderState.HELD})  # the latter perhaps
+_NOT_OVER = frozenset({Reason.PROFIT_REACHED, Reason.MAKES_WAY, Reason.EXIT_FIRST})
 _REASONS = {
     SignalKind.AMENDED: Reason.MASTER_AMENDED,
     SignalKind.CANCELLED: Reason.MASTER_CANCELLED,
@@ -62,7 +63,7 @@ def follow_up(
             found.back += [record for record in chain.open if record.cancel is None]
             # A stop that was taken back for its profit would sell the rest by itself, beside what is asked for now, and
             # one that made way would be placed again.
-            found.told += [r for r in chain.open if r.cancel in (Reason.PROFIT_REACHED, Reason.MAKES_WAY)]
+            found.told += [r for r in chain.open if r.cancel in _NOT_OVER]
         if account in accounts and not leaves and _goes_on(signal, chain, rules):
             # An exit of an account that holds several markets which stand for the signal's goes on in each.
             identity = copy_id(signal.signal_id, account, 0, chain.symbol if account in answered else "")

@@ -19,7 +19,7 @@ from copytrade.engine.cancelling import Canceller
 from copytrade.engine.chains import NO_CHAIN
 from copytrade.engine.clearing import in_the_way
 from copytrade.engine.late_markets import market_found
-from copytrade.engine.resting_again import rests_again
+from copytrade.engine.resting_again import made_way_for_an_exit, rests_again
 from copytrade.engine.services import Services, ServiceStopping
 from copytrade.engine.work import NotSettled, RefreshEquity, Work, leaving
 
@@ -126,7 +126,8 @@ class LateSizer:
         if isinstance(decision, Approved) and decision.effect is Effect.EXIT:
             detail = "; ".join(part for part in (record.detail, decision.detail) if part)
             return replace(decision, reason=Reason.RESTS_AGAIN, detail=detail)
-        if isinstance(decision, Skipped) and (held or decision.effect is Effect.ENTRY):
+        gone = made_way_for_an_exit(self._services.ledger, record)
+        if isinstance(decision, Skipped) and (held or decision.effect is Effect.ENTRY) and not gone:
             self._services.alert(
                 AlertKind.ORDER_REFUSED,
                 f"{record.account}: its order in {record.symbol} has ended at the venue ({record.detail}) and is not "

@@ -1,10 +1,10 @@
 """Copies that are placed a second time because the master's order rests on and theirs does not.
 
-Two things end a copy at the venue that nobody wants over: its time is up (Alpaca ends orders for fractions of a share
-with the trading day, and others after 90 days), or it made way for an entry that the venue would have refused beside
-it. Either way the next leg of the copy is planned in the transaction that tells the end: at no moment is the ledger
-without the order, and a start after a crash carries on with it. Since the first has ended by the venue's own word,
-the next one doubles nothing.
+Three things end a copy at the venue that nobody wants over: its time is up (Alpaca ends orders for fractions of a share
+with the trading day, and others after 90 days); it made way for an entry that the venue would have refused beside it;
+or it was an exit whose base another one needed that leaves at market for a part of the position. Either way the next
+leg of the copy is planned in the transaction that tells the end: at no moment is the ledger without the order, and a
+start after a crash carries on with it. Since the first has ended by the venue's own word, the next one doubles nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 from copytrade.domain.copy import Deferred
 from copytrade.domain.ids import copy_id
 from copytrade.domain.money import Quantity
-from copytrade.domain.order import OrderState, Role
+from copytrade.domain.order import Effect, OrderState, Role
 from copytrade.domain.reasons import Reason
 from copytrade.domain.state import OrderRecord
 from copytrade.domain.venue import Execution, ExecutionStatus
@@ -27,11 +27,11 @@ def placed_again(ledger: Ledger, record: OrderRecord, execution: Execution) -> D
     cut_short = execution.status is ExecutionStatus.CANCELLED and execution.quantity < record.quantity
     if record.role is not Role.COPY or not record.kind.rests or not cut_short or record.signal_id is None:
         return None
-    made_way = record.cancel is Reason.MAKES_WAY
+    made_way = record.cancel is Reason.MAKES_WAY or _for_an_exit(record)
     timed_out = record.cancel is None and execution.expired
     if not (made_way or timed_out) or not _master_rests(ledger, record.signal_id):
         return None
-    why = Reason.MAKES_WAY.text if made_way else execution.detail
+    why = record.cancel.text if made_way and record.cancel else execution.detail
     return next_leg(record, Reason.RESTS_AGAIN, f"{why}; {execution.quantity} of {record.quantity} had filled")
 
 
@@ -74,6 +74,17 @@ def market_legs(ledger: Ledger, record: OrderRecord) -> int:
     legs = ledger.copies_of(record.signal_id, record.account)
     mine = [leg for leg in legs if (leg.account, leg.symbol) == (record.account, record.symbol)]
     return sum(1 for leg in mine if leg.leg <= record.leg and not leg.kind.rests)
+
+
+def made_way_for_an_exit(ledger: Ledger, record: OrderRecord) -> bool:
+    """Whether this copy takes the place of an exit whose base another one has sold: of a whole position it finds
+    nothing, or dust, and nobody needs to hear of that."""
+    before = leg_before(ledger, record)
+    return before is not None and _for_an_exit(before)
+
+
+def _for_an_exit(record: OrderRecord) -> bool:
+    return record.cancel is Reason.EXIT_FIRST and record.effect is Effect.EXIT
 
 
 def _master_rests(ledger: Ledger, signal_id: str) -> bool:
