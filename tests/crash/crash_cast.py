@@ -17,7 +17,8 @@ class VenueFacts:
     `step`: the lot step of the market; less than that cannot be sold and may be left over. `fees_in_base`: a purchase
     brings less than it bought. `once_only`: a client order id that was used is never taken for a second order, so a
     repeat without a look-up is answered as the same order. `dust_steps`: fewer lot steps than that may be left over
-    where fees are not told and are reckoned too high. `settings`: the shortest waits that prove absence.
+    where fees are not told and are reckoned too high. `buy_min`: what a purchase must cost at
+    least. `settings`: the shortest waits that prove absence.
     """
 
     symbol: str
@@ -28,6 +29,7 @@ class VenueFacts:
     fees_in_base: bool = False
     once_only: bool = False
     dust_steps: int = 1
+    buy_min: Decimal = Decimal(0)
 
 
 # Kraken: a look-up proves absence 2.5 + 0.1 + 0.3 s after the worker's start.
@@ -54,7 +56,7 @@ VENUES = {
     "alpaca": VenueFacts(
         "BTC/USD", "USD", Decimal("1E-9"), "POST /v2/orders",
         "late_order_s: 2, late_exit_s: 1, clock_skew_max_s: 0.1, request_timeout_s: 2",
-        fees_in_base=True, once_only=True, dust_steps=8,
+        fees_in_base=True, once_only=True, dust_steps=8, buy_min=Decimal(10),
     ),
 }  # fmt: skip
 

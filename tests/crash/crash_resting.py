@@ -127,6 +127,8 @@ async def _place(system: System, step: Step, job: dict[str, Any], killer: Killer
     )  # fmt: skip
     leaves = request.side is Side.SELL
     if leaves and not _known(system, step["id"]) and not _held(system, step["symbol"]):
+        await calm(system)  # what was bought just before may not be known yet
+    if leaves and not _known(system, step["id"]) and not _held(system, step["symbol"]):
         return  # an order that was to be amended is gone when the worker dies in between: then nothing was bought
     for attempt in range(TRIES_MAX):
         try:

@@ -183,7 +183,8 @@ def _shares(
             turned_away = any(copy["state"] == "refused" or copy["reason"] == "price_moved" for copy in copies)
             if any(copy["reason"] == "below_minimum" for copy in copies):  # what was left to buy was too small
                 market = _MARKETS[seat.venue, orders[0]["symbol"]]
-                least -= max(market.order_min, market.cost_min / market.start_price * (1 + 2 * TOLERANCE))
+                cost = max(market.cost_min, seat.facts.buy_min)
+                least -= max(market.order_min, cost / market.start_price * (1 + 2 * TOLERANCE))
             if bought < least - step and not turned_away:
                 found.lost.append(f"{what}: {[_said(copy) for copy in copies]}")
             if bought > most + step:
