@@ -179,8 +179,13 @@ def _shares(
             alone[seat.account] = alone.get(seat.account, _ZERO) + max(_ZERO, bought - filled * share) + step
             least, most = filled * share * (1 - TOLERANCE), asked * share * (1 + TOLERANCE)
             what = f"{seat.account} bought {bought}, its share of the master's {filled} of {asked} is {share * filled}"
-            # With the venue's word and an alert, or because the price ran away while the copy was on its way.
-            turned_away = any(copy["state"] == "refused" or copy["reason"] == "price_moved" for copy in copies)
+            # With the venue's word and an alert, or because the price ran away while the copy was on its way: what
+            # catches up with a fill of the master's has a limit, and is over at once.
+            turned_away = any(
+                copy["state"] == "refused" or copy["reason"] == "price_moved"
+                or (copy["kind"], copy["state"]) == ("ioc_limit", "cancelled")
+                for copy in copies
+            )  # fmt: skip
             if any(copy["reason"] == "below_minimum" for copy in copies):  # what was left to buy was too small
                 market = _MARKETS[seat.venue, orders[0]["symbol"]]
                 cost = max(market.cost_min, seat.facts.buy_min)
