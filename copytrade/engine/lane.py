@@ -70,12 +70,12 @@ class Lane:
 
     async def close(self, timeout_s: float) -> None:
         """Let the order that is on its way come to its answer, for so long at most."""
-        if self._unpark is not None:
-            self._unpark.cancel()
+        self._stay_parked()
         if self._task is not None:
             _, late = await asyncio.wait({self._task}, timeout=timeout_s)
             for task in late:
                 task.cancel()  # its outcome stays unknown in the ledger, and the next start looks it up
+            self._stay_parked()  # the order that was waited for may have parked it
 
     def clear(self) -> None:
         """The account's fault is gone: take up the queue again."""
@@ -141,9 +141,7 @@ class Lane:
             AlertKind.PARKED, f"{self._account} is parked: {parked.reason.text} ({parked.detail}){until}", self._account
         )
         self._end_waiting_entries(parked.detail)
-        if self._unpark is not None:  # of an earlier park, which ended before its time
-            self._unpark.cancel()
-            self._unpark = None
+        self._stay_parked()  # an earlier park may have ended before its time
         if parked.for_s is not None:
             loop = asyncio.get_running_loop()
             self._unpark = loop.call_later(parked.for_s, self.clear)
@@ -151,6 +149,11 @@ class Lane:
     def _nothing_is_kept(self) -> bool:
         """Whether the ledger takes nothing in any more. That something in it cannot be read is a fault like others."""
         return self._services.ledger.failed is not None or self._services.closing.is_set()
+
+    def _stay_parked(self) -> None:
+        if self._unpark is not None:
+            self._unpark.cancel()
+            self._unpark = None
 
     def hand_over(self, detail: str) -> None:
         """The venue cannot be reached, and what is being worked on is tried until it can be: entries that wait behind
