@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
 from enum import StrEnum
 
+from copytrade.copying.joins import again, waits_for_price
 from copytrade.domain.account import AccountId
 from copytrade.domain.order import Effect, OrderKind, OrderState
 from copytrade.domain.reasons import Reason
@@ -43,6 +44,7 @@ class Cause(StrEnum):
     CARRY = "carry"  # under the minimum, kept for the next signal
     EARLIER = "earlier"  # left over from before the master's positions of today were begun
     UNEXPLAINED = "unexplained"  # a fault of this reckoning: there must be none
+    LATE_JOIN = "late_join"  # not to be had at what the master paid, as `late_join: better_price_only` wants it
     BY_HAND = "by_hand"  # the operator took the follower out, or somebody sold what was copied
 
 
@@ -66,10 +68,16 @@ def named(cause: Cause, reason: Reason | None = None) -> str:
     return cause.value if reason is None else f"{cause}: {reason}"
 
 
+# Of a follower that waits for a better price, what is tried again.
+_LATER = frozenset({named(Cause.UNFILLED), named(Cause.DELAY), named(Cause.SKIP, Reason.PRICE_UNKNOWN)})
+
+
 def repairable(cause: str) -> bool:
     """Whether buying what is missing for this cause is in the operator's sense: not where it was his will."""
     kind, _, reason = cause.partition(": ")
     if kind in (Cause.CAP, Cause.BY_HAND, Cause.CARRY, Cause.ROUNDING, Cause.FEE, Cause.MASTER_PARTIAL):
+        return False
+    if kind == Cause.LATE_JOIN:  # tried again at its own price, and at no other
         return False
     if not reason:
         return True
@@ -211,6 +219,8 @@ class DriftFold:
     def _take(self, signal: Signal, master: OrderRecord | None, copies: Sequence[OrderRecord]) -> None:
         if signal.kind in (SignalKind.REPAIR, SignalKind.FLATTEN):
             self._set_right(signal, copies)
+        elif again(signal):
+            self._joins_again(signal, copies)
         elif signal.kind.follows_up:
             found = self._resting.pop(signal.master_order_id, None)
             if found is not None:
@@ -271,6 +281,14 @@ class DriftFold:
                     drift.set_right(change, named(_beyond(signal, drift.actual + change)))
             drift.last_copy = copies[-1].order_id
 
+    def _joins_again(self, signal: Signal, copies: Sequence[OrderRecord]) -> None:
+        """What an earlier entry of the same joining lacked. The ideal has all of it."""
+        for copy in copies:
+            drift = self._drift(copy.symbol, signal)
+            filled, fee = copy.filled.value, copy.fee_base.value
+            drift.moved(ZERO, filled - fee, [(named(Cause.LATE_JOIN), filled), (named(Cause.FEE), -fee)])
+            drift.last_copy = copy.order_id
+
     def _step(
         self, signal: Signal, master: OrderRecord | None, copies: Sequence[OrderRecord], end: Signal | None
     ) -> None:
@@ -311,6 +329,8 @@ class DriftFold:
             (_unfilled(copies, filled - share * planned, step, market=market), filled - share * planned),
             (named(Cause.FEE), fee - fees),
         ]
+        if waits_for_price(signal) and all(copy.state.final for copy in copies):
+            parts = [(named(Cause.LATE_JOIN) if cause in _LATER else cause, part) for cause, part in parts]
         drift.moved(ideal - fee, filled - fees, parts)
 
     def _shaped(self, drift: Drift, lead: OrderRecord, part: Decimal, step: Decimal) -> tuple[str, Decimal]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
 
+from copytrade.copying.joins import join_form
 from copytrade.copying.kinds import Asked, Form, form_at
 from copytrade.copying.limits import REASONS
 from copytrade.copying.permits import MODE_REASONS, allowed
@@ -168,8 +169,11 @@ def _decide_exit(copy: _Copy, rules: CopyRules, again: Quantity | None) -> Decis
 
 def _entry_form(copy: _Copy, instrument: Instrument, rules: CopyRules) -> Form | None:
     """An entry that follows a market order takes the form that the settings say, one that catches up with a filled
-    order is a limit that fills at once or not at all, any other is the master's or what stands for it."""
+    order or joins late is a limit that fills at once or not at all, any other is the master's or what stands for
+    it."""
     signal = copy.signal
+    if signal.kind is SignalKind.JOIN:
+        return join_form(signal, instrument, copy.book.kinds, rules.max_slippage)
     kind = OrderKind.IOC_LIMIT if signal.kind.follows_up else rules.entry_kind
     if signal.order_kind is not OrderKind.MARKET and not signal.kind.follows_up:
         return form_at(_asked(signal), instrument, copy.book.kinds, rules.stop_limit_gap)

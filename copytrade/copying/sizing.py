@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from decimal import ROUND_DOWN, Context, Decimal, localcontext
 
 from copytrade.copying.carrying import carried, carries, kept_with, nothing_left
+from copytrade.copying.joins import again, highest_price
 from copytrade.copying.rules import Basis, BelowMinimum, CopyRules, FollowerBook
 from copytrade.domain.instrument import Instrument
 from copytrade.domain.limits import Carry
@@ -78,7 +79,7 @@ def size_entry(signal: Signal, book: FollowerBook, rules: CopyRules) -> Sized | 
                 detail = f"{_short(before)} of it carried from earlier signals{'; ' if detail else ''}{detail}"
             spent = nothing_left(signal) if book.carried and carries(signal, book, rules) else None
             return Sized(quantity, reason, detail, carry=spent, taken=book.carried if before else None)
-        if rules.below_minimum is BelowMinimum.ROUND_UP:
+        if rules.below_minimum is BelowMinimum.ROUND_UP and not again(signal):
             smallest = instrument.minimum_at(signal.side, lowest)
             if smallest <= cap:
                 return Sized(smallest, Reason.ROUNDED_UP, shortfall)
@@ -117,7 +118,7 @@ def _scaled(signal: Signal, book: FollowerBook, rules: CopyRules) -> Quantity | 
     Of an order that took another's place, less what the copies of that have filled. What catches up with an order
     that is over comes to the same share of the copy as the master's order has filled.
     """
-    if signal.kind is SignalKind.REPAIR:
+    if signal.own_size:
         return signal.quantity
     if signal.kind.follows_up and book.wanted:
         return _missing(signal, book)
@@ -145,7 +146,7 @@ def ideal_entry(signal: Signal, book: FollowerBook, rules: CopyRules) -> Quantit
     by_cash = rules.basis is Basis.CASH
     master = signal.cash_before if by_cash else signal.equity_before
     follower = book.cash if by_cash else book.equity
-    if signal.kind is SignalKind.REPAIR or master is None or master.value <= 0 or follower is None:
+    if signal.own_size or master is None or master.value <= 0 or follower is None:
         return NO_QUANTITY
     with localcontext(DOWN):
         return exact(signal.quantity.value * follower.value * book.terms.multiplier / master.value)
@@ -169,7 +170,8 @@ def _cap(
 ) -> tuple[Quantity, Reason, str]:
     """The tightest of the caps as a quantity, which cap it is, and its figures.
 
-    At the master's price, or at the follower's venue's own where that is higher: it is what the follower will pay.
+    At the master's price, or at the follower's venue's own where that is higher: it is what the follower will pay. One
+    that joins late may pay up to its limit.
     """
     terms = book.terms
     spendable = free.scaled(1 / ((1 + rules.fee_rate) * (1 + rules.max_slippage)))
@@ -187,6 +189,8 @@ def _cap(
     cap, reason, detail = min(caps, key=lambda entry: entry[0].value)
     here = None if signal.order_kind.rests else book.price
     highest = signal.price if here is None else max(signal.price, here)
+    if signal.kind is SignalKind.JOIN and book.instrument is not None:
+        highest = max(highest, highest_price(signal, book.instrument, rules.max_slippage))
     return cap / highest, reason, detail
 
 

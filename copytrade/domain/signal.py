@@ -40,6 +40,8 @@ class Signal:
     `limit_price` and `stop_price` are those of the master's order. Orders that replace each other are one family:
     `replaces` is the id of the first of them, empty for that one itself. `filled` is what the family had filled when
     this happened. `target` names the only account that is meant, where not everybody is.
+
+    A follower that joins late pays no more than `limit_price`, where its signal has one: the master's average.
     """
 
     signal_id: str
@@ -67,3 +69,8 @@ class Signal:
     def family(self) -> str:
         """The id that the master's orders have in common which replaced each other."""
         return self.replaces or self.master_order_id
+
+    @property
+    def own_size(self) -> bool:
+        """Whether `quantity` is what the one account lacks, and not the master's that its share is made of."""
+        return self.kind is SignalKind.REPAIR or (self.kind is SignalKind.JOIN and self.equity_before is None)

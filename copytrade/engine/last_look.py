@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from copytrade.copying.joins import waits_for_price
 from copytrade.copying.limits import REASONS
 from copytrade.copying.permits import MODE_REASONS, withheld
 from copytrade.copying.plan import price_moved
 from copytrade.domain.account import Mode
 from copytrade.domain.copy import Approved
 from copytrade.domain.errors import SendStopped, VenueError
+from copytrade.domain.money import Price
 from copytrade.domain.order import Effect, OrderKind, Role
 from copytrade.domain.reasons import Reason
+from copytrade.domain.signal import Signal, SignalKind
 from copytrade.domain.venue import OrderTicket
 from copytrade.engine.roster import Member
 from copytrade.engine.services import Services
@@ -57,8 +60,9 @@ class LastLook:
         if (trip := services.ledger.state.standing.trip(approved.account)) is not None:
             return SendStopped(REASONS[trip.limit], trip.detail)
         largest = member.terms.max_order
-        if largest is not None and approved.quantity * approved.price > largest:  # it was lowered since the plan
-            return SendStopped(Reason.OVER_MAX_ORDER, f"{approved.quantity * approved.price} of {largest}")
+        cost = approved.quantity * _most(work.signal, approved)
+        if largest is not None and cost > largest:  # it was lowered since the plan
+            return SendStopped(Reason.OVER_MAX_ORDER, f"{cost} of {largest}")
         # A copy that rests again has begun anew, as the master's order rests on.
         if self._too_old(record.planned_at if record is not None and record.leg else work.signal.at):
             return SendStopped(Reason.ENTRY_EXPIRED, f"the signal is from {work.signal.at:%H:%M:%S} UTC")
@@ -101,9 +105,21 @@ class LastLook:
             except VenueError as error:
                 return SendStopped(Reason.PRICE_UNKNOWN, str(error))
         price = quote.side_price(approved.side)
+        if work.signal is not None and waits_for_price(work.signal):
+            most = work.signal.limit_price
+            if most is not None and price > most:
+                return SendStopped(Reason.PRICE_MOVED, f"the master's was {most} on average, now it is {price}")
+            return None
         if price_moved(approved.side, approved.price, price, services.rules.max_slippage):
             return SendStopped(Reason.PRICE_MOVED, f"the master's was {approved.price}, now it is {price}")
         return None
 
     def _too_old(self, at: datetime) -> bool:
         return (self._services.clock() - at).total_seconds() > self._services.rules.entry_ttl_s
+
+
+def _most(signal: Signal, approved: Approved) -> Price:
+    """The price that an entry's cost is reckoned at: of one that joins late, the highest that it may fill at."""
+    if signal.kind is not SignalKind.JOIN or approved.limit_price is None:
+        return approved.price
+    return max(approved.price, approved.limit_price)

@@ -131,7 +131,8 @@ class CopySettings(Section):
     late_join: Literal["none", "better_price_only", "full"] = Field(
         default="none",
         description="A follower that is first enabled while the master holds positions: takes up none of them, each "
-        "one only at or below what the master has paid on average, or all at once.",
+        "one only at or below what the master has paid on average, or all at once, within `max_slippage` of the price "
+        "at the master's venue.",
     )
     late_join_window_s: Seconds = Field(
         default=3600.0, ge=0, le=30 * 86_400, description="How long `better_price_only` waits for such a price."

@@ -17,8 +17,11 @@ ONE = {"alice_smith": 1_000}
 D = Decimal
 
 
-def join(user: str, symbol: str = "BTC/USD") -> str:
-    return signal_id(f"join {follower(user)} {symbol}", SignalKind.JOIN)
+BETTER: dict[str, Any] = {"copy": {"late_join": "better_price_only"}}
+
+
+def join(user: str, symbol: str = "BTC/USD", number: int = 0) -> str:
+    return signal_id(f"join {follower(user)} {symbol}{f' {number}' if number else ''}", SignalKind.JOIN)
 
 
 async def enrolled(desk: Desk, user: str, **fields: object) -> None:
@@ -49,7 +52,7 @@ async def test_a_late_joiner_takes_up_all_of_it_once(tmp_path: Path) -> None:
             await desk.buy("1000")
             await desk.buy("500", "ETH/USD")
             await desk.settled()
-            await enrolled(desk, "bob_jones")
+            await enrolled(desk, "bob_jones", max_user_risk=1)
             for symbol in ("BTC/USD", "ETH/USD"):
                 (copy,) = await desk.dealt_with(join("bob_jones", symbol))
                 assert copy.account == follower("bob_jones")
@@ -81,7 +84,7 @@ async def test_who_was_on_the_list_from_the_start_joins_nothing(tmp_path: Path, 
 
 
 async def test_who_was_disabled_before_and_is_enabled_now_joins_late(tmp_path: Path) -> None:
-    followers = {**ONE, "bob_jones": {"cash": 1_000, "enabled": False, "late_join": "full"}}
+    followers = {**ONE, "bob_jones": {"cash": 1_000, "enabled": False, "late_join": "full", "max_user_risk": 1}}
     with World(tmp_path, followers=followers) as world:
         async with world.trading() as desk:
             await desk.buy("1000")

@@ -13,7 +13,8 @@ const MODES = {
 const CAUSES = {
   rounding: "rounded to the venue's step", cap: "capped", skip: "skipped", unfilled: "not filled", fee: "fee taken in the asset",
   delay: "on its way, waiting or held", refused: "refused", master_partial: "the master got less than it asked for",
-  carry: "carried to the next signal", earlier: "from before", by_hand: "by hand", unexplained: "unexplained",
+  carry: "carried to the next signal", earlier: "from before", by_hand: "by hand", late_join: "waits for a better price",
+  unexplained: "unexplained",
 };
 const signed = (text) => (text.startsWith("-") ? `-${quantity(text.slice(1))}` : `+${quantity(text)}`);
 const percent = (share) => `${(100 * share).toFixed(2)} %`;
