@@ -14,6 +14,7 @@ from copytrade.console.running import show_error, through_worker_or_alone
 from copytrade.copying.drift import DriftRow, Repair
 from copytrade.domain.account import AccountId, Mode, user_of, venue_of
 from copytrade.domain.errors import BadRequest, CopyTradeError, VenueError
+from copytrade.domain.instrument import base_of
 from copytrade.domain.money import plain
 from copytrade.engine.service import Engine
 from copytrade.engine.writing_off import WriteOff
@@ -101,13 +102,16 @@ async def reconcile(engine: Engine, body: Json) -> Json:
     if writes_off and not user:
         raise BadRequest("writing off is for one follower at a time: name the user, or venue:user for one account")
     signals: list[str] = []
+    waits: list[Json] = []
     gone: list[WriteOff] = []
     notes: list[str] = []
     for account in accounts_of(engine, user):
         if writes_off:
             done, problems = await engine.reconciler.write_off(account, "by the operator")
             gone, notes = gone + done, notes + problems
-        signals += await engine.reconciler.repair(account, repair)
+        emitted = await engine.reconciler.repair(account, repair)
+        signals += emitted
+        waits += [] if emitted else _waiting(engine, account)
     outcome = await _outcome(engine, signals)
     outcome["written_off"] = [
         {
@@ -116,7 +120,24 @@ async def reconcile(engine: Engine, body: Json) -> Json:
         }
         for each in gone
     ]  # fmt: skip
-    return {**outcome, "notes": notes, "failed": outcome["failed"] + len(notes)}
+    return {**outcome, "waiting": waits, "notes": notes, "failed": outcome["failed"] + len(notes)}
+
+
+def _waiting(engine: Engine, account: AccountId) -> list[Json]:
+    """The account's open orders in what it holds too much or too little of: no repair goes beside one of them."""
+    off = set()
+    for row in engine.reconciler.report(account):
+        instrument = engine.services.instrument(venue_of(account), row.symbol)
+        if instrument is not None and abs(row.error) >= instrument.lot_step:
+            off.add(base_of(row.symbol))
+    orders = engine.services.ledger.state.orders.of(account)
+    return [
+        {
+            "account": account, "instrument": r.symbol, "order_id": r.order_id, "side": r.side.value,
+            "state": r.state.value,
+        }
+        for r in orders if base_of(r.symbol) in off
+    ]  # fmt: skip
 
 
 def close_only_in_files(paths: Paths, user: str, instrument: str, by: str) -> list[str]:
@@ -228,8 +249,13 @@ def _show_repairs(result: Json) -> None:
     for gone in result.get("written_off", ()):
         ended = f"; {gone['ended_exits']} held exit(s) ended" if gone["ended_exits"] else ""
         print(f"    {gone['account']}: {gone['quantity']} {gone['instrument']} written off, {gone['left']} left{ended}")
+    for order in result.get("waiting", ()):
+        print(
+            f"    {order['account']}: {order['instrument']} is left as it is while an order in it is open: "
+            f"{order['side']} {order['order_id']} ({order['state']}); try again once it is over"
+        )
     if not result["signals"] and not result.get("written_off"):
-        print("there was nothing to do")
+        print("nothing was sent" if result.get("waiting") else "there was nothing to do")
         return
     for copy in result["copies"]:
         why = copy["reason_text"] + (f" ({copy['detail']})" if copy["detail"] else "")

@@ -121,8 +121,8 @@ async def amend(engine: Engine, body: Json) -> Json:
             quantity = Quantity(parse_decimal(str(body["quantity"])))
         except ValueError as error:
             raise BadRequest(f"--quantity is {error}") from None
-        if not quantity:
-            raise BadRequest("--quantity must be above zero; cancel takes the order back")
+        if quantity.value <= 0:
+            raise BadRequest(f"--quantity is {quantity}, and must be above zero; cancel takes the order back")
     limit, stop, profit = (price(body, name) for name in ("limit", "stop", "take_profit"))
     if quantity is None and limit is None and stop is None and profit is None:
         raise BadRequest("say what to change: --quantity, --limit, --stop or --take-profit")

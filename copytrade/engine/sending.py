@@ -48,6 +48,7 @@ from copytrade.engine.work import (
     RefreshEquity,
     Work,
     approved_of,
+    lets_go,
     signal_of,
 )
 
@@ -397,7 +398,7 @@ class Sender:
         self._services.alert(
             AlertKind.EXIT_HELD,
             f"an exit of {work.symbol} for {work.account} is held: {reason.text} {detail}".rstrip()
-            + "; unkill --place-exits places it",
+            + f"; {lets_go(work, reason, detail)}",
             work.account,
         )
 

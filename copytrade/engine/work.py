@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Protocol
 
-from copytrade.domain.account import AccountId
+from copytrade.domain.account import AccountId, user_of
 from copytrade.domain.copy import Approved, Deferred
 from copytrade.domain.ids import signal_id
 from copytrade.domain.instrument import base_of
@@ -92,6 +92,15 @@ def leaving(state: State, work: Work) -> bool:
     )  # fmt: skip
 
 
+def lets_go(work: Work, reason: Reason, detail: str) -> str:
+    """What the operator does about an exit that is held for this reason. `detail` names the instrument that has a mode
+    of its own."""
+    if reason not in (Reason.MODE_DISARMED, Reason.INSTRUMENT_MODE):
+        return "unkill --place-exits places it"
+    only = f" --instrument {(detail.split() or [work.symbol])[0]}" if reason is Reason.INSTRUMENT_MODE else ""
+    return f"resume {user_of(work.account)}{only} lets it go, and drift repair places it then"
+
+
 def cancel_work(record: OrderRecord, signal: Signal | None) -> Work:
     """The work of taking an order back."""
     return Work(
@@ -126,7 +135,11 @@ def end_signal_of(
     assert intent is not None, "a master order keeps its intent"
     kind = SignalKind.FILLED if execution.status is ExecutionStatus.FILLED else SignalKind.CANCELLED
     filled = execution.quantity
-    price = Price(execution.cost.value / filled.value) if filled and execution.cost else intent.price
+    # The price that it has by now: an amendment in place by hand changes no intent.
+    named = record.limit_price if record.kind is not OrderKind.BRACKET else None
+    price = named or record.stop_price or intent.price
+    if filled and execution.cost:
+        price = Price(execution.cost.value / filled.value)
     fraction = Decimal(0)
     if record.effect is Effect.EXIT and filled:
         fraction = Decimal(1) if out else filled.value / (position_after + filled).value

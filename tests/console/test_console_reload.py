@@ -100,7 +100,9 @@ def test_an_exit_that_was_held_is_shown_and_placed_on_the_operators_word(world: 
         states = {copy["account"]: copy["state"] for copy in sold["copies"]}
         assert states["kraken:alice_smith"] == "held"
         assert states["kraken:bob_jones"] in ("accepted", "filled")
-        assert "unkill --place-exits" in worker.line("an exit of BTC/USD for kraken:alice_smith is held")
+        told = worker.line("an exit of BTC/USD for kraken:alice_smith is held")
+        assert "resume alice_smith lets it go" in told
+        assert "unkill" not in told, "while it is disarmed, nothing is placed"
         assert [o["account"] for o in world.json("status")["held_exits"]] == ["kraken:alice_smith"]
         shown = world.command("unkill").out
         assert "held: kraken:alice_smith sell" in shown

@@ -75,7 +75,9 @@ def rests_is_changed_and_taken_back(world: World, *, errors: bool) -> None:
         assert "cancel the master's order instead" in refused(world, "cancel", copy_id)
         assert "there is no order nonsense; `orders` lists" in refused(world, "cancel", "nonsense")
         assert "say what to change: --quantity, --limit" in refused(world, "amend", order_id)
-        assert "--quantity must be above zero" in refused(world, "amend", order_id, "--quantity", "0")
+        for few in ("0", "-1"):
+            told = refused(world, "amend", order_id, "--quantity", few)
+            assert f"--quantity is {few}, and must be above zero" in told
         assert "--quantity is" in refused(world, "amend", order_id, "--quantity", "much")
         assert "limit order takes no stop price" in refused(world, "amend", order_id, "--stop", low)
         assert "has no take-profit to change" in refused(world, "amend", order_id, "--take-profit", low)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from world import Desk, World, follower, until
 
+from copytrade.console import drifting
 from copytrade.copying.drift import DriftRow, Repair
 from copytrade.domain.money import Price, Quantity
 from copytrade.domain.order import Effect, OrderKind, OrderState, Side
@@ -15,6 +16,7 @@ from copytrade.domain.reasons import Reason
 from copytrade.domain.signal import SignalKind
 from copytrade.domain.venue import Accepted, OrderTicket
 from copytrade.engine import reconcile
+from copytrade.engine.desk import TradeRequest
 from copytrade.engine.killswitch import KillState
 
 TWO = {"alice_smith": 1_000, "bob_jones": 500}
@@ -308,3 +310,29 @@ async def test_a_start_goes_back_to_where_the_master_was_out_and_no_further(tmp_
         async with world.trading() as desk:
             assert await desk.engine.reconciler.look(follower("alice_smith")) == []
             assert (await desk.engine.reconciler.book.look(follower("bob_jones"))).start == 6
+
+
+async def test_what_an_open_order_keeps_from_being_repaired_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with World(tmp_path, followers=TWO) as world:
+        async with world.trading() as desk:
+            world.fault("partial_cancel", "bob_jones", fraction="0.5", count=1)
+            await desk.buy("1000")
+            await desk.settled()
+            await desk.place(
+                TradeRequest("rests", "BTC/USD", Side.BUY, quantity=Quantity.of("0.02"), kind=OrderKind.LIMIT,
+                             limit=Price.of(45_000))
+            )  # fmt: skip
+            copies = desk.ledger.state.orders
+            await until(
+                lambda: [r.state for r in copies.of(follower("bob_jones"))] == [OrderState.ACCEPTED], "bob's copy rests"
+            )
+            done = await drifting.reconcile(desk.engine, {"repair": "all"})
+            assert done["signals"] == []
+            assert [(o["account"], o["state"]) for o in done["waiting"]] == [("kraken:bob_jones", "accepted")]
+            drifting._show_repairs(done)
+            told = capsys.readouterr().out
+            assert "kraken:bob_jones: BTC/USD is left as it is while an order in it is open: buy" in told
+            assert "nothing was sent" in told
+            assert "nothing to do" not in told

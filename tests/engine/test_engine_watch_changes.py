@@ -8,7 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from hand import TWO, Hand, copied, signals, sizes, told, watched, watching
+from hand import TWO, Hand, copied, signal_of, signals, sizes, told, watched, watching
 from ports import ClientAround, around_clients
 from world import MASTER, Desk, World, follower, until
 
@@ -132,6 +132,23 @@ async def test_a_change_and_a_cancel_that_come_at_once_leave_everybody_their_sha
             await copied(desk, order, CANCELLED)
             await desk.settled()
             assert [round(desk.position(user), 5) for user in TWO] == [D("0.0012"), D("0.0006")]
+
+
+async def test_a_cancel_names_the_price_that_the_order_had_by_then(tmp_path: Path) -> None:
+    with watched(tmp_path) as world:
+        hand = Hand(world.venue)
+        async with world.trading() as desk:
+            await watching(desk)
+            order = hand.buy("0.02", 45_000)
+            await copied(desk, order)
+            hand.amend(order, limit=45_500)
+            await desk.dealt_with((await signal_of(world, AMENDED)).signal_id)
+            hand.cancel(order)
+            await copied(desk, order, CANCELLED)
+            told = [(signal.kind, signal.price) for signal, _ in world.plans]
+            assert told == [
+                (PLACED, Price.of(45_000)), (AMENDED, Price.of(45_500)), (CANCELLED, Price.of(45_500)),
+            ]  # fmt: skip
 
 
 async def test_an_exit_that_the_master_takes_back_at_the_last_moment_is_not_kept_for_the_operator(
