@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from copytrade.copying.rules import ALL_KINDS, FollowerBook
-from copytrade.domain.account import AccountId
+from copytrade.domain.account import AccountId, venue_of
 from copytrade.domain.instrument import Instrument
 from copytrade.domain.money import NO_AMOUNT, Amount, Price, Quantity
 from copytrade.domain.order import Effect, OrderKind, OrderState, Side
@@ -45,6 +45,7 @@ class Books:
         self._ended: dict[str, datetime] = {}
         self._looks: dict[AccountId, deque[Look]] = {}
         self._prices: dict[str, Price] = {}
+        self._at_venue: dict[str, dict[str, Price]] = {}  # by symbol, then by venue
         self.is_dust: Callable[[AccountId, str, Quantity], bool] = lambda account, symbol, quantity: False
         for record in state.orders.values():
             if record.effect is Effect.ENTRY and record.price is not None:
@@ -101,8 +102,14 @@ class Books:
         if record.order_id in self._reserved.get(record.account, ()):
             self._ended[record.order_id] = at
 
-    def price_seen(self, symbol: str, price: Price) -> None:
+    def price_seen(self, symbol: str, price: Price, venue: str = "") -> None:
+        """A market's price, at one venue where it was read there. One that somebody has paid counts everywhere, as the
+        latest, until the next reading of each venue."""
         self._prices[symbol] = price
+        if venue:
+            self._at_venue.setdefault(symbol, {})[venue] = price
+        else:
+            self._at_venue.pop(symbol, None)
 
     def entering(self, account: AccountId) -> set[str]:
         """The markets in which an entry of the account rests at its venue. Nobody looks at it often: more of it may
@@ -162,19 +169,21 @@ class Books:
         held = {symbol for symbol, quantity in mine.items() if not self.is_dust(account, symbol, quantity)}
         return held | {record.symbol for record in self._entries(account)}
 
-    def prices(self) -> dict[str, Price]:
-        """The last price seen of every market."""
-        return dict(self._prices)
+    def prices(self, venue: str) -> dict[str, Price]:
+        """The last price seen of every market: the venue's own where that is known."""
+        at_venue = {symbol: seen[venue] for symbol, seen in self._at_venue.items() if venue in seen}
+        return {**self._prices, **at_venue}
 
-    def price(self, symbol: str) -> Price | None:
-        """The last price seen of a market, however old."""
-        return self._prices.get(symbol)
+    def price(self, symbol: str, venue: str) -> Price | None:
+        """The last price seen of a market, however old: the venue's own where that is known."""
+        return self._at_venue.get(symbol, {}).get(venue) or self._prices.get(symbol)
 
     def exposure(self, account: AccountId) -> Amount:
         """Copied positions at the last price seen, and entries on their way. Where one has not been seen yet, as right
         after a start, all that the account owns beside its cash counts: more than is copied, never less."""
-        mine = self._state.positions.of(account)
-        worth = [quantity * self._prices[symbol] for symbol, quantity in mine.items() if symbol in self._prices]
+        mine, venue = self._state.positions.of(account), venue_of(account)
+        priced = [(quantity, self.price(symbol, venue)) for symbol, quantity in mine.items()]
+        worth = [quantity * price for quantity, price in priced if price is not None]
         if len(worth) < len(mine) and (balances := self._balances.get(account)) is not None:
             worth = [max(_total(worth), balances.equity - balances.cash)]
         # Not what is kept back of the cash: the venue keeps the cost of an order that rests back itself.

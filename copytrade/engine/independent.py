@@ -136,7 +136,8 @@ def _dust(services: Services, account: AccountId, symbol: str, quantity: Quantit
     instrument = services.instrument(venue_of(account), symbol)
     if instrument is None:
         return False
-    rounded, price = quantity.rounded_down(instrument.lot_step), services.books.price(symbol)
+    rounded = quantity.rounded_down(instrument.lot_step)
+    price = services.books.price(symbol, venue_of(account))
     if price is None:
         return not rounded or rounded < instrument.min_quantity
     return instrument.below_minimum(Side.SELL, rounded, price) is not None

@@ -153,7 +153,7 @@ class LimitKeeper:
                     )
                 ]
             )
-        self._prices_then[account] = services.books.prices()
+        self._prices_then[account] = services.books.prices(venue_of(account))
         return True
 
     async def _worth(self, account: AccountId, balances: Balances) -> dict[str, Price] | None:
@@ -295,13 +295,13 @@ class LimitKeeper:
                 log.info("prices of %s for the limits cannot be read now: %s", venue, error)
             for symbol, instrument in instruments.items():
                 if (quote := services.prices.fresh(instrument, _PRICE_MAX_AGE_S)) is not None:
-                    services.books.price_seen(symbol, quote.bid)
+                    services.books.price_seen(symbol, quote.bid, venue)
 
     def _moved(self, account: AccountId) -> Amount:
         """How much the copied positions have gained since the last look at the balances."""
         then, gained = self._prices_then.get(account, {}), Decimal(0)
         for symbol, quantity in self._services.ledger.state.positions.of(account).items():
-            now, before = self._services.books.price(symbol), then.get(symbol)
+            now, before = self._services.books.price(symbol, venue_of(account)), then.get(symbol)
             if now is not None and before is not None:
                 gained += quantity.value * (now.value - before.value)
         return Amount(gained)
@@ -312,7 +312,7 @@ class LimitKeeper:
         held = services.ledger.state.positions.of(account)
         for symbol in [s for s, q in held.items() if s not in (busy or ()) and not self._dust(account, s, q)]:
             instrument = services.instrument(venue_of(account), symbol)
-            price = services.books.price(symbol)
+            price = services.books.price(symbol, venue_of(account))
             if instrument is not None:
                 try:
                     price = (await services.prices.quote(instrument, services.limits.price_max_age_s)).bid

@@ -126,7 +126,7 @@ class WriteOffs:
         if instrument is None or quantity <= 0:
             return quantity > 0
         rounded = Quantity(quantity).rounded_down(instrument.lot_step)
-        price = self._services.books.price(symbol)
+        price = self._services.books.price(symbol, venue_of(account))
         if not rounded or price is None:
             return bool(rounded) and rounded >= instrument.min_quantity
         return instrument.below_minimum(Side.SELL, rounded, price) is None
