@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
-from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ports import ClientAround, LedgerAround, around_clients
+from ports import ClientAround, around_clients
 from test_engine_drift import causes, row
 from test_engine_joining import BETTER, D, enrolled, join
 from world import Adjust, Desk, World, follower, until
 
 from copytrade.copying.drift import Repair
-from copytrade.domain.events import Event, SignalEmitted
 from copytrade.domain.order import OrderKind, OrderState
 from copytrade.domain.reasons import Reason
 from copytrade.domain.signal import Signal, SignalKind
 from copytrade.domain.state import OrderRecord
 from copytrade.domain.venue import OrderTicket, PlaceOutcome
 from copytrade.engine.ports import Gate
-from copytrade.engine.service import Wiring
 from copytrade.venues.kraken.public import KrakenVenue
 
 ONE = {"alice_smith": 1_000}
+TWO_HOURS: dict[str, Any] = {"copy": {**BETTER["copy"], "late_join_window_s": 7_200}}
 BOB = follower("bob_jones")
 
 
@@ -70,8 +67,7 @@ async def tried(desk: Desk, number: int, price: int | None = None) -> OrderRecor
 
 
 async def test_nothing_is_paid_above_the_masters_average_after_a_jump_and_it_is_tried_again(tmp_path: Path) -> None:
-    settings = {"copy": {**BETTER["copy"], "late_join_window_s": 7_200}}
-    with World(tmp_path, followers=ONE, settings=settings) as world:
+    with World(tmp_path, followers=ONE, settings=TWO_HOURS) as world:
         async with world.trading(jumping(world, 50_200)) as desk:
             await waiting(desk)
             first = await tried(desk, 0, 49_900)
@@ -95,7 +91,7 @@ async def test_nothing_is_paid_above_the_masters_average_after_a_jump_and_it_is_
 
 @pytest.mark.parametrize("below", ["skip", "round_up", "carry"])
 async def test_what_filled_in_part_is_made_up_by_what_is_missing_across_restarts(tmp_path: Path, below: str) -> None:
-    settings = {"copy": {**BETTER["copy"], "late_join_window_s": 7_200, "below_minimum": below}}
+    settings = {"copy": {**TWO_HOURS["copy"], "below_minimum": below}}
     with World(tmp_path, followers=ONE, settings=settings) as world:
         async with world.trading() as desk:
             await waiting(desk)
@@ -117,7 +113,7 @@ async def test_what_filled_in_part_is_made_up_by_what_is_missing_across_restarts
 
 
 async def test_a_rest_under_the_minimum_is_left(tmp_path: Path) -> None:
-    settings = {"copy": {**BETTER["copy"], "late_join_window_s": 7_200, "below_minimum": "round_up"}}
+    settings = {"copy": {**TWO_HOURS["copy"], "below_minimum": "round_up"}}
     with World(tmp_path, followers=ONE, settings=settings) as world:
         async with world.trading() as desk:
             await waiting(desk)
@@ -131,8 +127,7 @@ async def test_a_rest_under_the_minimum_is_left(tmp_path: Path) -> None:
 
 
 async def test_what_was_closed_by_hand_is_not_joined_again(tmp_path: Path) -> None:
-    settings = {"copy": {**BETTER["copy"], "late_join_window_s": 7_200}}
-    with World(tmp_path, followers=ONE, settings=settings) as world:
+    with World(tmp_path, followers=ONE, settings=TWO_HOURS) as world:
         async with world.trading() as desk:
             await waiting(desk)
             world.fault("partial_cancel", "bob_jones", fraction="0.5", count=1)
@@ -201,8 +196,7 @@ async def test_where_a_market_has_no_such_orders_the_price_is_looked_at_before_i
 ) -> None:
     kinds = frozenset(OrderKind) - {OrderKind.IOC_LIMIT}
     monkeypatch.setattr(KrakenVenue, "order_kinds", lambda self, instrument: kinds)
-    settings = {"copy": {**BETTER["copy"], "late_join_window_s": 7_200}}
-    with World(tmp_path, followers=ONE, settings=settings) as world:
+    with World(tmp_path, followers=ONE, settings=TWO_HOURS) as world:
 
         def passed(signal: Signal, copies: object) -> None:
             if signal.kind is SignalKind.JOIN and len(world.plans) == 2:
@@ -221,67 +215,4 @@ async def test_where_a_market_has_no_such_orders_the_price_is_looked_at_before_i
             assert (second.kind, second.state, second.quantity) == (
                 OrderKind.MARKET, OrderState.FILLED, first.quantity,
             )  # fmt: skip
-            assert await owed(desk) == {}
-
-
-class Died(Exception):
-    """The process is no more."""
-
-
-@pytest.mark.parametrize("step", ["before it is emitted", "emitted", "sent"])
-@pytest.mark.parametrize("number", [0, 1])
-async def test_an_end_between_decision_and_answer_doubles_nothing(tmp_path: Path, step: str, number: int) -> None:
-    settings = {"copy": {**BETTER["copy"], "late_join_window_s": 7_200, "entry_ttl_s": 3_600}}
-    dead: list[str] = []
-    with World(tmp_path, followers=ONE, settings=settings) as world:
-
-        class Dying(LedgerAround):
-            def append(self, events: Sequence[Event], *, hurry: bool = False) -> Awaitable[None]:
-                joins = any(
-                    isinstance(e, SignalEmitted) and e.signal.signal_id == join("bob_jones", number=number)
-                    for e in events
-                )
-                if joins and step == "before it is emitted":
-                    dead.append(step)
-                    raise Died
-                receipt = super().append(events, hurry=hurry)
-                if joins and step == "emitted":
-                    dead.append(step)
-                    return self._then_die(receipt)
-                return receipt
-
-            async def _then_die(self, receipt: Awaitable[None]) -> None:
-                await receipt
-                raise Died
-
-        class Client(ClientAround):
-            async def place(self, ticket: OrderTicket, gate: Gate) -> PlaceOutcome:
-                outcome = await self.inner.place(ticket, gate)
-                if self.account == BOB and step == "sent" and len(world.orders("bob_jones")) == number + 1:
-                    dead.append(step)
-                    raise Died
-                return outcome
-
-        def adjust(wiring: Wiring) -> Wiring:
-            wiring = around_clients(Client)(wiring)
-            return replace(wiring, ledger=Dying(wiring.ledger))
-
-        try:
-            async with world.trading(adjust) as desk:
-                await waiting(desk)
-                world.fault("partial_cancel", "bob_jones", fraction="0.25", count=1)
-                world.price("BTC/USD", 49_900)
-                world.clock.ahead_s += 10
-                if number:
-                    await tried(desk, 0)
-                    world.clock.ahead_s += 700
-                await until(lambda: dead, "the end")
-        except* Died:
-            pass
-        async with world.trading() as desk:
-            for each in range(2):
-                last = await tried(desk, each)
-            assert (last.state, len(world.orders("bob_jones"))) == (OrderState.FILLED, 2)
-            whole: Any = desk.copy(join("bob_jones"), "bob_jones").quantity.value
-            assert world.holds("bob_jones") == whole
             assert await owed(desk) == {}
