@@ -82,6 +82,7 @@ async def test_a_position_and_its_exits_are_written_off_together_or_not_at_all(t
             there = (desk.position("alice_smith"), desk.copy(out, "alice_smith").state)
             done = (D(0), OrderState.STOPPED)
             assert there == done or (step == "written off" and there == (D("0.002"), OrderState.HELD))
+            world.clock.ahead_s += 60  # three starts in a row have used up what the venue lets the key ask
             await desk.engine.reconciler.write_off(ALICE, "by the operator")
             assert (desk.position("alice_smith"), desk.copy(out, "alice_smith").state) == done
             assert len(desk.ledger.state.standing.gone[ALICE]) == 1, "once"
