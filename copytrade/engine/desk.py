@@ -190,7 +190,7 @@ class MasterDesk:
             raise Refused(Reason.NOT_TRADABLE_NOW, f"{instrument.symbol} is {instrument.status}")
         effect = Effect.ENTRY if side is Side.BUY else Effect.EXIT
         asked = Asked(kind, side, effect, limit, stop)
-        form = form_at(asked, instrument, services.kinds(instrument, kind), services.rules.stop_limit_gap)
+        form = form_at(asked, instrument, services.kinds(instrument), services.rules.stop_limit_gap)
         if form is None:
             detail = f"{instrument.venue} has no {kind} orders in {instrument.symbol}"
             if kind is OrderKind.BRACKET and side is Side.BUY:

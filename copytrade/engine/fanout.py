@@ -276,7 +276,7 @@ class FanOut:
                 held_here = services.ledger.state.position(account, symbol)
                 if member.left and not held_here and symbol not in entering:
                     continue
-                kinds = services.kinds(instrument, signal.order_kind)
+                kinds = services.kinds(instrument)
                 moving = symbol in unsettled or bool(to_be_found)
                 if symbol in entering:  # asked first, where it may be all that there is to sell
                     moving = moving or signal.exit_fraction >= 1 or not held_here

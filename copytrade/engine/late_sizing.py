@@ -102,7 +102,7 @@ class LateSizer:
         instrument = services.instrument(venue_of(account), work.symbol)
         quote = services.prices.fresh(instrument, services.limits.price_max_age_s) if instrument else None
         price = quote.side_price(signal.side) if quote else None
-        kinds = services.kinds(instrument, signal.order_kind)
+        kinds = services.kinds(instrument)
         book = services.books.book(
             member, work.symbol, instrument, False, price, kinds, chain, carried_of=signal.symbol
         )  # fmt: skip

@@ -92,11 +92,9 @@ class Services:
     def instrument_of(self, record: OrderRecord) -> Instrument | None:
         return self.instrument(venue_of(record.account), record.symbol)
 
-    def kinds(self, instrument: Instrument | None, asked: OrderKind) -> frozenset[OrderKind]:
-        """The orders that the instrument's venue has for it. It is not asked about market orders: all have them."""
-        if asked is OrderKind.MARKET or instrument is None:
-            return ALL_KINDS
-        return self.venues[instrument.venue].order_kinds(instrument)
+    def kinds(self, instrument: Instrument | None) -> frozenset[OrderKind]:
+        """The orders that the instrument's venue has for it."""
+        return ALL_KINDS if instrument is None else self.venues[instrument.venue].order_kinds(instrument)
 
     def stop_reason(self, role: Role, effect: Effect) -> SendStopped | None:
         """What keeps any order of this kind from leaving now: a failed ledger, the kill switch, or shutting down."""

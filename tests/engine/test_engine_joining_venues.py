@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -11,11 +12,13 @@ from world import until
 
 from copytrade.domain.account import account_id
 from copytrade.domain.ids import signal_id
-from copytrade.domain.order import OrderKind, OrderState
+from copytrade.domain.money import Quantity
+from copytrade.domain.order import OrderKind, OrderState, Side
 from copytrade.domain.reasons import Reason
 from copytrade.domain.signal import SignalKind
 from copytrade.domain.state import OrderRecord
 from copytrade.engine.books import Books
+from copytrade.engine.desk import TradeRequest
 
 
 async def tried(desk: VenuesDesk, account: str, number: int) -> OrderRecord:
@@ -93,3 +96,27 @@ async def test_a_price_of_one_venue_is_no_estimate_at_another(tmp_path: Path) ->
             moved = desk.engine.limits._moved(account).value
             held = desk.position(account)
             assert abs(moved - held * (prices[venue] - D(50_000))) < D("0.01")
+
+
+async def test_a_fraction_of_a_share_is_bought_at_market_where_the_venue_takes_nothing_else(tmp_path: Path) -> None:
+    """Alpaca refuses a limit order for a fraction that is to fill at once, whoever asks for it: the settings, or a
+    follower that joins late."""
+    copy = {"late_join": "full", "entry_order": "ioc_limit"}
+    late = {"cash": 500, "max_user_risk": 1, "enabled": False}
+    users = {"alice_smith": {"alpaca": {"cash": 750, "max_user_risk": 1}}, "bob_jones": {"alpaca": late}}
+    async with VenuesWorld(tmp_path, master="alpaca", users=users, copy=copy) as world:
+        noon = datetime(2050, 1, 4, 17, tzinfo=UTC)  # a Tuesday's in New York, ahead of any machine's clock
+        world.clock.ahead_s = noon.timestamp() - datetime.now(UTC).timestamp()
+        async with world.trading() as desk:
+            bought = await desk.place(TradeRequest("buy", "AAPL", Side.BUY, quantity=Quantity.of("10")))
+            await desk.settled()
+            alices = desk.copy(signal_id(bought.order_id, SignalKind.PLACED), "alpaca:alice_smith")
+            assert (alices.kind, alices.state, alices.filled.value) == (OrderKind.MARKET, OrderState.FILLED, D("0.75"))
+            world.users["alpaca"]["bob_jones"]["enabled"] = True
+            world.write_users()
+            desk.reload()
+            joined = signal_id("join alpaca:bob_jones AAPL", SignalKind.JOIN)
+            await until(lambda: desk.ledger.copies_of(joined), "bob joins")
+            await desk.settled()
+            bobs = desk.copy(joined, "alpaca:bob_jones")
+            assert (bobs.kind, bobs.state, bobs.filled.value) == (OrderKind.MARKET, OrderState.FILLED, D("0.5"))
