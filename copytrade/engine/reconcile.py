@@ -15,13 +15,13 @@ from decimal import Decimal
 from copytrade.copying.drift import ByHand, Cause, Drift, DriftRow, DriftRules, Repair, q
 from copytrade.domain.account import AccountId, venue_of
 from copytrade.domain.alerts import AlertKind
-from copytrade.domain.errors import VenueError
+from copytrade.domain.errors import LedgerError, VenueError
 from copytrade.domain.instrument import base_of
 from copytrade.domain.order import OrderState, Side
 from copytrade.domain.venue import Balances, VenueOrder
 from copytrade.engine.drift_book import DriftBook, Look
 from copytrade.engine.repair import Mender
-from copytrade.engine.services import Services, log
+from copytrade.engine.services import Services, ServiceStopping, log
 from copytrade.engine.work import RefreshEquity
 from copytrade.engine.writing_off import WriteOff, WriteOffs
 
@@ -99,7 +99,9 @@ class Reconciler:
             if self.rules.by_hand is ByHand.WRITE_OFF:
                 rows = await self._write_off_proved(account, rows)
             await self._mender.mend(account, rows, self._seen[account], self.rules.repair)
-        except (ValueError, ArithmeticError):  # a fault of the reckoning must not end the round for everybody else
+        except (ServiceStopping, LedgerError):
+            raise
+        except Exception:  # a fault of the reckoning must not end the round for everybody else
             log.exception("reconciling %s", account)
 
     # -- one account -------------------------------------------------------------------------------------------------

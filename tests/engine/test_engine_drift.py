@@ -10,6 +10,7 @@ from world import Desk, World, follower, until
 
 from copytrade.console import drifting
 from copytrade.copying.drift import DriftRow, Repair
+from copytrade.domain.account import AccountId
 from copytrade.domain.money import Price, Quantity
 from copytrade.domain.order import Effect, OrderKind, OrderState, Side
 from copytrade.domain.reasons import Reason
@@ -336,3 +337,24 @@ async def test_what_an_open_order_keeps_from_being_repaired_is_told(
             assert "kraken:bob_jones: BTC/USD is left as it is while an order in it is open: buy" in told
             assert "nothing was sent" in told
             assert "nothing to do" not in told
+
+
+async def test_a_fault_in_the_reckoning_of_one_account_ends_nobody_elses_round(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    reckon = reconcile.Reconciler._reckon
+
+    async def broken(self: reconcile.Reconciler, account: AccountId) -> list[DriftRow]:
+        if account == follower("alice_smith"):
+            raise KeyError("BTC/USD")
+        return await reckon(self, account)
+
+    with World(tmp_path, followers=TWO) as world:
+        async with world.trading() as desk:
+            await desk.buy("1000")
+            await desk.settled()
+            monkeypatch.setattr(reconcile.Reconciler, "_reckon", broken)
+            for user in TWO:
+                await desk.engine.reconciler._look_quietly(follower(user))
+            assert "reconciling kraken:alice_smith" in caplog.text
+            assert [row.symbol for row in desk.engine.reconciler.report(follower("bob_jones"))] == ["BTC/USD"]
