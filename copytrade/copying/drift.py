@@ -308,6 +308,8 @@ class DriftFold:
         drift = self._drift(lead.symbol, signal)
         drift.master_symbol, drift.last_copy = signal.symbol, copies[-1].order_id
         joined = signal.kind is SignalKind.JOIN
+        if joined and not drift.actual:  # it takes up all that the master has, what came while it was out among it
+            drift.ideal, drift.causes = ZERO, {}
         whole = signal.quantity.value
         asked_m = whole if joined else whole - signal.filled.value
         filled_m = whole if joined or master is None else master.filled.value
