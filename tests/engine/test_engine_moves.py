@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from ports import ClientAround, LedgerAround, around_clients
-from venues_world import VenuesWorld
+from venues_world import VenuesDesk, VenuesWorld
 from world import MASTER, Desk, World, follower, until
 
 from copytrade.domain.account import AccountId, Mode
@@ -349,6 +349,16 @@ async def test_a_venue_that_is_added_while_connections_are_kept_warm_ends_no_tas
 # -- the next leg of an entry ------------------------------------------------------------------------------------------
 
 
+async def bid_that_rests(desk: VenuesDesk) -> str:
+    """The master's bid under the market, once everybody has a copy of it; returns its signal."""
+    request = TradeRequest(
+        "bid", "BTC/USD", Side.BUY, quantity=Quantity.of("0.01"), kind=OrderKind.LIMIT, limit=Price.of(49_000)
+    )
+    told = signal_id((await desk.place(request)).order_id, SignalKind.PLACED)
+    await desk.dealt_with(told)
+    return told
+
+
 async def test_what_an_order_ended_by_its_venue_still_lacked_is_not_bought_in_whole_at_the_next_account(
     tmp_path: Path,
 ) -> None:
@@ -356,11 +366,7 @@ async def test_what_an_order_ended_by_its_venue_still_lacked_is_not_bought_in_wh
     accounts = {"alpaca": {"cash": 1_000, "max_user_risk": 1.0, "prefer": ["alpaca"]}, "coinbase": 1_000}
     world_of = VenuesWorld(tmp_path, users={"alice_smith": accounts}, limits=SOON, copy={"master_fill_grace_s": 0})
     async with world_of as world, world.trading() as desk:
-        request = TradeRequest("bid", "BTC/USD", Side.BUY, quantity=Quantity.of("0.01"), kind=OrderKind.LIMIT,
-                               limit=Price.of(49_000))  # fmt: skip
-        bid = await desk.place(request)
-        told = signal_id(bid.order_id, SignalKind.PLACED)
-        await desk.dealt_with(told)
+        told = await bid_that_rests(desk)
         (order,) = world.orders("alpaca", "alice_smith")
         world.sims["alpaca"].fill_part(order["order_id"], D(order["volume"]) - D("0.00001"))
         world.sims["alpaca"].expire(order["order_id"])
@@ -382,11 +388,7 @@ async def test_an_order_whose_end_met_a_ledger_that_could_not_be_read_is_followe
     users = {"alice_smith": {"alpaca": {"cash": 1_000, "max_user_risk": 1.0}}}
     world_of = VenuesWorld(tmp_path, users=users, limits=SOON, copy={"master_fill_grace_s": 0})
     async with world_of as world, world.trading(lambda w: replace(w, ledger=Unreadable(w.ledger))) as desk:
-        request = TradeRequest("bid", "BTC/USD", Side.BUY, quantity=Quantity.of("0.01"), kind=OrderKind.LIMIT,
-                               limit=Price.of(49_000))  # fmt: skip
-        bid = await desk.place(request)
-        told = signal_id(bid.order_id, SignalKind.PLACED)
-        await desk.dealt_with(told)
+        told = await bid_that_rests(desk)
         (order,) = world.orders("alpaca", "alice_smith")
         broken.append("the ledger cannot be read: the disk reports an error")
         world.sims["alpaca"].expire(order["order_id"])
